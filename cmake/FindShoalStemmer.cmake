@@ -1,0 +1,3 @@
+# Snowball's stemmers: apt libstemmer-dev.
+include(ShoalFindLibrary)
+shoal_find_library(ShoalStemmer TARGET Shoal::stemmer HEADER libstemmer.h LIBRARIES stemmer)
