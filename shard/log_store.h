@@ -1,0 +1,95 @@
+/* Log store: log.mdb, the write-ahead log of every raft group in this process.
+ *
+ * Layout, in one LMDB file under full sync:
+ *     entries   (group, index) big-endian -> term u64, checksum u64, data
+ *     groups    group -> hard state (term, vote, commit), members, first index and its term
+ *
+ * Group commit: groups submit batches; one thread writes all that wait in one transaction and one
+ * sync, then answers each. An answer of SHOAL_OK means: on disk.
+ *
+ * Threads: any. Answers run on the store's thread, with no lock held: be short. */
+#ifndef SHOAL_SHARD_LOG_STORE_H
+#define SHOAL_SHARD_LOG_STORE_H
+
+#include "base/err.h"
+#include "base/slice.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct log_store;
+
+struct log_store_config {
+    const char *path;      /* of log.mdb */
+    size_t map_bytes_max;  /* 0: 64 GiB */
+};
+
+struct log_entry {
+    uint64_t index;
+    uint64_t term;
+    uint32_t type;     /* raft's own: normal or configuration change */
+    struct slice data; /* borrowed until the answer */
+};
+
+struct log_hard_state {
+    uint64_t term, vote, commit;
+};
+
+/* Replaces entries from entries[0].index on (what lay there and beyond is cut), and the hard state
+ * when has_hard_state. Embedded in the caller's struct; it and all it points to live until `done`
+ * has run. */
+struct log_batch {
+    uint64_t group;
+    const struct log_entry *entries;
+    size_t entries_len;
+    bool has_hard_state;
+    struct log_hard_state hard_state;
+    void (*done)(void *arg, enum shoal_err rc);
+    void *arg;
+    struct log_batch *next; /* the store's own */
+};
+
+struct log_group_state {
+    struct log_hard_state hard_state;
+    uint64_t first_index; /* of the entries that are there; last_index + 1 when none */
+    uint64_t last_index;
+    uint64_t cut_term;    /* term of entry first_index - 1 */
+    uint64_t bytes;
+};
+
+SHOAL_MUST_CHECK enum shoal_err log_store_open(const struct log_store_config *config,
+                                               struct log_store **out, struct errbuf *why);
+/* All groups are closed. Waits for batches under way. NULL is fine. */
+void log_store_close(struct log_store *s);
+
+/* Checks every entry of the group: no hole, each checksum right. SHOAL_ENOTFOUND: no such group.
+ * SHOAL_ECORRUPT names the entry. */
+SHOAL_MUST_CHECK enum shoal_err log_store_load(struct log_store *s, uint64_t group,
+                                               struct log_group_state *out, struct errbuf *why);
+/* Begins a group, durably. SHOAL_EEXISTS. */
+SHOAL_MUST_CHECK enum shoal_err log_store_begin(struct log_store *s, uint64_t group,
+                                                struct slice members, struct errbuf *why);
+/* The members given to begin or set later; copied (mem_free). */
+SHOAL_MUST_CHECK enum shoal_err log_store_members(struct log_store *s, uint64_t group,
+                                                  char **data, size_t *len, struct errbuf *why);
+/* Never blocks, cannot fail to start. done(SHOAL_EFULL): nothing written, try again later;
+ * done(SHOAL_EIO): what the disk holds is unknown, and the store takes no more batches. */
+void log_store_submit(struct log_store *s, struct log_batch *batch);
+
+/* Calls `each` with the entries lo <= index < hi while it returns true. Data is borrowed during
+ * the call. */
+SHOAL_MUST_CHECK enum shoal_err log_store_read(struct log_store *s, uint64_t group, uint64_t lo,
+                                               uint64_t hi,
+                                               bool (*each)(void *arg, const struct log_entry *e),
+                                               void *arg, struct errbuf *why);
+SHOAL_MUST_CHECK enum shoal_err log_store_term(struct log_store *s, uint64_t group, uint64_t index,
+                                               uint64_t *term, struct errbuf *why);
+/* Drops entries up to and with `through`, in pieces that do not hold up writers for long. */
+SHOAL_MUST_CHECK enum shoal_err log_store_cut(struct log_store *s, uint64_t group,
+                                              uint64_t through, uint64_t term, struct errbuf *why);
+/* Removes a group with all its entries. */
+SHOAL_MUST_CHECK enum shoal_err log_store_drop(struct log_store *s, uint64_t group,
+                                               struct errbuf *why);
+
+#endif
