@@ -1,7 +1,4 @@
-//! The native archive: everything Shoal links that comes as a Rust crate, in one static library.
+//! The raft face: raft-rs behind C functions, declared in shard/raft_face.h.
 //!
-//! There is no logic here beyond the raft face. FAISS and NNG are C and C++ libraries that their
-//! crates build; naming the crates is what makes the archive carry their objects.
-
-extern crate faiss_sys as _;
-extern crate nng_c_sys as _;
+//! The crate's manifest also pins FAISS and NNG; those are C and C++ libraries that
+//! deps/native.sh takes from cargo's build directories, and no Rust code calls them.

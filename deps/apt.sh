@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs what deps/apt.txt lists and this machine lacks. Costs one dpkg query when nothing is missing.
+# SHOAL_SKIP_APT=1 leaves the packages to whoever runs the machine.
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+wanted() {
+    sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$DEPS_DIR/apt.txt"
+}
+
+missing() {
+    local installed
+    # shellcheck disable=SC2046 # one word a package is what dpkg-query wants
+    installed=$(dpkg-query -W -f '${db:Status-Status} ${binary:Package}\n' $(wanted) 2>/dev/null |
+        sed -n 's/^installed \([^:]*\).*/\1/p' || true)
+    comm -23 <(wanted | sort -u) <(printf '%s\n' "$installed" | sort -u)
+}
+
+main() {
+    [ "${SHOAL_SKIP_APT:-0}" = 0 ] || return 0
+    command -v dpkg-query >/dev/null ||
+        die "this is not a Debian system: install what deps/apt.txt names by hand and set SHOAL_SKIP_APT=1"
+    local packages
+    packages=$(missing)
+    [ -n "$packages" ] || return 0
+    local as_root=()
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || die "not root and no sudo: install by hand:" $packages
+        as_root=(sudo)
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get)
+    say "Debian packages missing:" $packages
+    run_logged "apt-get update" "$SHOAL_CACHE/logs/apt-update.log" "${apt[@]}" update
+    # shellcheck disable=SC2086 # the package names are words
+    run_logged "apt-get install ($(wc -w <<<"$packages") packages)" "$SHOAL_CACHE/logs/apt-install.log" \
+        "${apt[@]}" install -y --no-install-recommends $packages
+}
+
+main
