@@ -54,18 +54,21 @@ bool log_enabled(enum log_level level);
 enum shoal_err log_level_parse(const char *word, enum log_level *out);
 void log_write(enum log_level level, const char *msg, const struct log_field *fields, size_t n);
 
+/* Ends a list of fields, so that a line may have none. */
+#define LOG_END ((struct log_field){.key = NULL})
+
 #define LOG_AT(level, msg, ...)                                                                    \
     do {                                                                                           \
         if (log_enabled(level)) {                                                                  \
-            const struct log_field log_fields_[] = {{.key = NULL}, ##__VA_ARGS__};                 \
-            log_write((level), (msg), log_fields_ + 1,                                             \
+            const struct log_field log_fields_[] = {__VA_ARGS__};                                  \
+            log_write((level), (msg), log_fields_,                                                 \
                       sizeof(log_fields_) / sizeof(log_fields_[0]) - 1);                           \
         }                                                                                          \
     } while (0)
 
-#define log_debug(msg, ...) LOG_AT(LOG_LEVEL_DEBUG, msg, ##__VA_ARGS__)
-#define log_info(msg, ...) LOG_AT(LOG_LEVEL_INFO, msg, ##__VA_ARGS__)
-#define log_warn(msg, ...) LOG_AT(LOG_LEVEL_WARN, msg, ##__VA_ARGS__)
-#define log_error(msg, ...) LOG_AT(LOG_LEVEL_ERROR, msg, ##__VA_ARGS__)
+#define log_debug(...) LOG_AT(LOG_LEVEL_DEBUG, __VA_ARGS__, LOG_END)
+#define log_info(...) LOG_AT(LOG_LEVEL_INFO, __VA_ARGS__, LOG_END)
+#define log_warn(...) LOG_AT(LOG_LEVEL_WARN, __VA_ARGS__, LOG_END)
+#define log_error(...) LOG_AT(LOG_LEVEL_ERROR, __VA_ARGS__, LOG_END)
 
 #endif

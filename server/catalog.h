@@ -41,7 +41,7 @@ struct catalog_collection {
     uint32_t dim;
     enum distance distance;
     struct shard_options options;
-    size_t shards_len;
+    size_t shards_len; /* 1..COLLECTION_SHARDS_MAX of query/collection.h */
     struct catalog_shard *shards;
     char *params; /* JSON text of the request that made it, echoed to users */
 };
@@ -54,7 +54,9 @@ struct catalog_node {
 
 /* One consistent picture. */
 struct catalog_map {
-    uint64_t epoch; /* grows with every change */
+    uint64_t epoch;      /* grows with every change */
+    uint64_t next_shard; /* ids not yet given out */
+    uint64_t next_node;
     size_t nodes_len;
     struct catalog_node *nodes;
     size_t collections_len;
@@ -66,7 +68,11 @@ void catalog_map_ref(struct catalog_map *m);
 void catalog_map_unref(struct catalog_map *m); /* NULL is fine */
 const struct catalog_collection *catalog_map_find(const struct catalog_map *m, struct slice name);
 const struct catalog_node *catalog_map_node(const struct catalog_map *m, uint64_t id);
-/* The map as one JSON text and back: how it travels to other processes. */
+/* An empty map; a copy to be changed and published. SHOAL_ENOMEM. */
+SHOAL_MUST_CHECK enum shoal_err catalog_map_new(struct catalog_map **out);
+SHOAL_MUST_CHECK enum shoal_err catalog_map_copy(const struct catalog_map *m,
+                                                 struct catalog_map **out);
+/* The map as one JSON text and back: how it is kept and how it travels to other processes. */
 enum shoal_err catalog_map_print(const struct catalog_map *m, struct buf *out);
 SHOAL_MUST_CHECK enum shoal_err catalog_map_parse(struct slice json, struct catalog_map **out,
                                                   struct errbuf *why);
@@ -80,13 +86,13 @@ struct catalog_config {
 
 SHOAL_MUST_CHECK enum shoal_err catalog_open(const struct catalog_config *config,
                                              struct catalog **out, struct errbuf *why);
-void catalog_close(struct catalog *c);
+void catalog_close(struct catalog *c); /* NULL is fine */
 /* The present map, with a reference for the caller. */
 struct catalog_map *catalog_map_get(struct catalog *c);
 
-/* Registers a node or renews its URL; gives its id. */
-SHOAL_MUST_CHECK enum shoal_err catalog_join(struct catalog *c, const char *name, const char *url,
-                                             uint64_t *node_id, struct errbuf *why);
+/* Called after each change, on the catalog's own thread: be short, and do not call back. Set before
+ * anything is proposed. */
+void catalog_listen(struct catalog *c, void (*changed)(void *arg), void *arg);
 
 struct catalog_create {
     struct slice name; /* 1..CATALOG_NAME_MAX bytes, no '/', no control characters */
@@ -97,13 +103,17 @@ struct catalog_create {
     struct slice params;
 };
 
-/* SHOAL_EEXISTS, SHOAL_EVALIDATION, SHOAL_EUNAVAILABLE (no node). Durable when it returns; the
- * nodes open their shards when they see the new map. */
-SHOAL_MUST_CHECK enum shoal_err catalog_create_collection(struct catalog *c,
-                                                          const struct catalog_create *create,
-                                                          struct errbuf *why);
-/* SHOAL_ENOTFOUND. */
-SHOAL_MUST_CHECK enum shoal_err catalog_delete_collection(struct catalog *c, struct slice name,
-                                                          struct errbuf *why);
+/* Commands: the changes a catalog can be asked for, as the JSON that travels and is logged. */
+enum shoal_err catalog_command_create(struct buf *out, const struct catalog_create *create);
+enum shoal_err catalog_command_delete(struct buf *out, struct slice name);
+/* Registers a node or renews its URL. The command's value is the node's id. */
+enum shoal_err catalog_command_join(struct buf *out, const char *name, const char *url);
+
+/* Proposes a command and waits until it is durable and applied. The refusals: SHOAL_EEXISTS,
+ * SHOAL_ENOTFOUND, SHOAL_EVALIDATION, SHOAL_EUNAVAILABLE (no node to place shards on). SHOAL_EPROTO:
+ * no command. *value is the command's own. deadline_ns: real monotonic clock. */
+SHOAL_MUST_CHECK enum shoal_err catalog_propose(struct catalog *c, struct slice command,
+                                                uint64_t deadline_ns, uint64_t *value,
+                                                struct errbuf *why);
 
 #endif

@@ -45,6 +45,7 @@ struct transport_ops {
     /* Returns at once; connects in the background and again after a loss. */
     enum shoal_err (*dial)(struct transport *t, const char *url, struct transport_peer **out,
                            struct errbuf *why);
+    void (*peer_close)(struct transport_peer *p);
     /* Ends every call under way with SHOAL_ECANCELED, waits for their callbacks, frees. */
     void (*peer_free)(struct transport_peer *p);
     /* Copies `message` before it returns. timeout_ms > 0. On failure the callback never runs:
@@ -92,7 +93,10 @@ const char *transport_listener_url(const struct transport_listener *l);
 void transport_listener_free(struct transport_listener *l); /* NULL is fine */
 SHOAL_MUST_CHECK enum shoal_err transport_dial(struct transport *t, const char *url,
                                                struct transport_peer **out, struct errbuf *why);
-void transport_peer_free(struct transport_peer *p); /* NULL is fine */
+/* Ends every call under way with SHOAL_ECANCELED and refuses new ones; idempotent, never blocks.
+ * NULL is fine. */
+void transport_peer_close(struct transport_peer *p);
+void transport_peer_free(struct transport_peer *p); /* closes too; NULL is fine */
 SHOAL_MUST_CHECK enum shoal_err transport_call(struct transport_peer *p, struct slice message,
                                                uint32_t timeout_ms, transport_on_reply *on_reply,
                                                void *arg);
