@@ -24,7 +24,8 @@ build_models() {
     publish "$FINAL.partial" "$FINAL"
 }
 
-KEY=$(key_of 1 "$(cat "$DEPS_DIR/models.txt" "$DEPS_DIR/models.py" "$DEPS_DIR/embedder_to_gguf.py")")
+KEY=$(key_of 1 "$(cat "$DEPS_DIR/models.txt" "$DEPS_DIR/models.py" \
+    "$DEPS_DIR/embedder_to_gguf.py" "$DEPS_DIR/embedder_reference.py")")
 FINAL="$SHOAL_CACHE/models-$KEY"
 case ${1:-} in
 path) echo "$FINAL" ;;
