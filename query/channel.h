@@ -31,7 +31,8 @@ enum channel_kind {
     CHANNEL_FETCH,
     CHANNEL_SCROLL,
     CHANNEL_COUNT,
-    CHANNEL_WRITE
+    CHANNEL_WRITE,
+    CHANNEL_INFO
 };
 
 struct channel_request {
@@ -62,6 +63,7 @@ struct channel_result {
     uint64_t count;           /* COUNT */
     struct shard_written written;
     struct shard_plan plan;   /* SEARCH */
+    struct shard_info info;   /* INFO */
     uint64_t took_ns;         /* as seen from here */
 };
 
@@ -81,11 +83,29 @@ struct channel_call {
 /* Scratch and results of one call. */
 #define CHANNEL_ARENA_MAX (256u << 20)
 
-/* The shard outlives the channel. */
-SHOAL_MUST_CHECK enum shoal_err channel_local_new(struct shard *shard, struct channel **out);
-/* `shard` is the id at the node behind `peer`; the peer outlives the channel. */
-SHOAL_MUST_CHECK enum shoal_err channel_remote_new(struct transport_peer *peer, uint64_t shard,
-                                                   uint32_t dim, struct channel **out);
+/* Where local channels find their shards. A shard is held only while a call runs, so that it can
+ * be closed, or opened again after trouble, under a channel that stays. */
+struct channel_source {
+    enum shoal_err (*acquire)(void *arg, uint64_t shard, uint64_t deadline_ns, void **handle,
+                              struct shard **out, struct errbuf *why);
+    void (*release)(void *arg, void *handle);
+    void *arg;
+};
+
+/* A peer that is kept for a channel until `release` (may be NULL) is called by channel_free. */
+struct channel_peer {
+    struct transport_peer *peer;
+    void (*release)(void *arg);
+    void *arg;
+};
+
+/* The source outlives the channel. */
+SHOAL_MUST_CHECK enum shoal_err channel_local_new(const struct channel_source *source,
+                                                  uint64_t shard, struct channel **out);
+/* `shard` is the id at the node behind the peer. On failure the peer is not released. */
+SHOAL_MUST_CHECK enum shoal_err channel_remote_new(const struct channel_peer *peer,
+                                                   uint64_t shard, uint32_t dim,
+                                                   struct channel **out);
 void channel_free(struct channel *ch); /* no call under way; NULL is fine */
 bool channel_is_remote(const struct channel *ch);
 

@@ -7,10 +7,11 @@
 
 struct local {
     struct channel base;
-    struct shard *shard;
+    struct channel_source source;
+    uint64_t id;
 };
 
-static enum shoal_err fetch_into(struct local *l, struct channel_call *call,
+static enum shoal_err fetch_into(struct shard *shard, struct channel_call *call,
                                  const struct point_id *ids, size_t len)
 {
     struct channel_result *r = &call->result;
@@ -18,13 +19,13 @@ static enum shoal_err fetch_into(struct local *l, struct channel_call *call,
     if (records == NULL) {
         return SHOAL_ENOMEM;
     }
-    enum shoal_err rc = shard_fetch(l->shard, ids, len, &call->request.what, &call->arena, records,
+    enum shoal_err rc = shard_fetch(shard, ids, len, &call->request.what, &call->arena, records,
                                     &r->why);
     r->records = rc == SHOAL_OK ? records : NULL;
     return rc;
 }
 
-static enum shoal_err local_search(struct local *l, struct channel_call *call)
+static enum shoal_err local_search(struct shard *shard, struct channel_call *call)
 {
     const struct shard_query *q = call->request.search;
     struct channel_result *r = &call->result;
@@ -33,7 +34,7 @@ static enum shoal_err local_search(struct local *l, struct channel_call *call)
         return SHOAL_ENOMEM;
     }
     size_t n = 0;
-    enum shoal_err rc = shard_search(l->shard, q, hits, &n, &r->plan, &r->why);
+    enum shoal_err rc = shard_search(shard, q, hits, &n, &r->plan, &r->why);
     if (rc != SHOAL_OK) {
         return rc;
     }
@@ -45,7 +46,7 @@ static enum shoal_err local_search(struct local *l, struct channel_call *call)
         for (size_t i = 0; i < n; i++) {
             ids[i] = hits[i].id;
         }
-        rc = fetch_into(l, call, ids, n);
+        rc = fetch_into(shard, call, ids, n);
         if (rc != SHOAL_OK) {
             return rc;
         }
@@ -55,14 +56,14 @@ static enum shoal_err local_search(struct local *l, struct channel_call *call)
     return SHOAL_OK;
 }
 
-static enum shoal_err local_fetch(struct local *l, struct channel_call *call)
+static enum shoal_err local_fetch(struct shard *shard, struct channel_call *call)
 {
-    enum shoal_err rc = fetch_into(l, call, call->request.ids, call->request.ids_len);
+    enum shoal_err rc = fetch_into(shard, call, call->request.ids, call->request.ids_len);
     call->result.len = rc == SHOAL_OK ? call->request.ids_len : 0;
     return rc;
 }
 
-static enum shoal_err local_scroll(struct local *l, struct channel_call *call)
+static enum shoal_err local_scroll(struct shard *shard, struct channel_call *call)
 {
     const struct shard_scroll *q = call->request.scroll;
     struct channel_result *r = &call->result;
@@ -72,7 +73,7 @@ static enum shoal_err local_scroll(struct local *l, struct channel_call *call)
     }
     const struct point_id *next = NULL;
     size_t n = 0;
-    enum shoal_err rc = shard_scroll(l->shard, q, &call->arena, records, &n, &next, &r->why);
+    enum shoal_err rc = shard_scroll(shard, q, &call->arena, records, &n, &next, &r->why);
     if (rc != SHOAL_OK) {
         return rc;
     }
@@ -85,32 +86,50 @@ static enum shoal_err local_scroll(struct local *l, struct channel_call *call)
     return SHOAL_OK;
 }
 
-static enum shoal_err local_run(struct local *l, struct channel_call *call)
+static enum shoal_err local_run(struct shard *shard, struct channel_call *call)
 {
     const struct channel_request *q = &call->request;
     struct channel_result *r = &call->result;
     switch (q->kind) {
     case CHANNEL_SEARCH:
-        return local_search(l, call);
+        return local_search(shard, call);
     case CHANNEL_FETCH:
-        return local_fetch(l, call);
+        return local_fetch(shard, call);
     case CHANNEL_SCROLL:
-        return local_scroll(l, call);
+        return local_scroll(shard, call);
     case CHANNEL_COUNT:
-        return shard_count(l->shard, q->filter, &r->count, &r->why);
+        return shard_count(shard, q->filter, &r->count, &r->why);
+    case CHANNEL_INFO:
+        shard_info(shard, &r->info);
+        return SHOAL_OK;
     case CHANNEL_WRITE:
-        return shard_write(l->shard, q->op, q->until, q->deadline_ns, &r->written, &r->why);
+        return shard_write(shard, q->op, q->until, q->deadline_ns, &r->written, &r->why);
     }
     assert(false && "unknown channel request");
     return SHOAL_EINVAL;
 }
 
+static enum shoal_err local_call(const struct local *l, struct channel_call *call)
+{
+    struct errbuf *why = &call->result.why;
+    uint64_t deadline_ns = call->request.deadline_ns;
+    if (channel__timeout_ms(deadline_ns) == 0) {
+        return err_set(why, SHOAL_ETIMEOUT, "the deadline has passed");
+    }
+    struct shard *shard = NULL;
+    void *handle = NULL;
+    enum shoal_err rc =
+        l->source.acquire(l->source.arg, l->id, deadline_ns, &handle, &shard, why);
+    if (rc == SHOAL_OK) {
+        rc = local_run(shard, call);
+        l->source.release(l->source.arg, handle);
+    }
+    return rc;
+}
+
 static void local_begin(struct channel *ch, struct channel_call *call)
 {
-    struct local *l = (struct local *)ch;
-    call->result.rc = channel__timeout_ms(call->request.deadline_ns) == 0
-                          ? err_set(&call->result.why, SHOAL_ETIMEOUT, "the deadline has passed")
-                          : local_run(l, call);
+    call->result.rc = local_call((const struct local *)ch, call);
     channel__finish(call);
 }
 
@@ -126,7 +145,8 @@ static const struct channel_ops local_ops = {
     .free = local_free,
 };
 
-enum shoal_err channel_local_new(struct shard *shard, struct channel **out)
+enum shoal_err channel_local_new(const struct channel_source *source, uint64_t shard,
+                                 struct channel **out)
 {
     *out = NULL;
     struct local *l = mem_calloc(1, sizeof(*l));
@@ -134,7 +154,8 @@ enum shoal_err channel_local_new(struct shard *shard, struct channel **out)
         return SHOAL_ENOMEM;
     }
     l->base.ops = &local_ops;
-    l->shard = shard;
+    l->source = *source;
+    l->id = shard;
     *out = &l->base;
     return SHOAL_OK;
 }

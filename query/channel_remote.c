@@ -2,13 +2,16 @@
  * read in place on the waiting thread. */
 #include "base/mem.h"
 #include "query/channel_ops.h"
+#include "query/info_json.h"
 #include "wire/message.h"
 
 #include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
 
 struct remote {
     struct channel base;
-    struct transport_peer *peer; /* borrowed */
+    struct channel_peer peer;
     uint64_t shard;
     uint32_t dim;
 };
@@ -84,6 +87,12 @@ static enum shoal_err encode(const struct remote *r, const struct channel_reques
         struct wire_count msg = {.shard = r->shard, .filter = q->filter};
         return wire_encode_count(out, WIRE_SHARD_COUNT, &meta, &msg);
     }
+    case CHANNEL_INFO: {
+        char json[48];
+        int n = snprintf(json, sizeof(json), "{\"shard\":%" PRIu64 "}", r->shard);
+        struct wire_call msg = {.op = SLICE_LIT("shard.info"), .json = slice_make(json, (size_t)n)};
+        return wire_encode_call(out, WIRE_CALL, &meta, &msg);
+    }
     case CHANNEL_WRITE: {
         struct wire_shard_write msg = {
             .shard = r->shard, .wait = q->until == SHARD_VISIBLE, .op = q->op};
@@ -117,7 +126,7 @@ static void remote_begin(struct channel *ch, struct channel_call *call)
         rc = encode(r, &call->request, timeout_ms, &message);
     }
     if (rc == SHOAL_OK) {
-        rc = transport_call(r->peer, buf_slice(&message), timeout_ms, on_reply, call);
+        rc = transport_call(r->peer.peer, buf_slice(&message), timeout_ms, on_reply, call);
     }
     buf_release(&message);
     if (rc != SHOAL_OK) {
@@ -201,6 +210,11 @@ static enum shoal_err remote_read(struct channel_call *call)
         return read_records(call, bytes);
     case CHANNEL_COUNT:
         return wire_read_count_reply(bytes, &call->arena, &r->count, &r->why);
+    case CHANNEL_INFO: {
+        struct slice json;
+        enum shoal_err rc = wire_read_json(bytes, &call->arena, &json, &r->why);
+        return rc != SHOAL_OK ? rc : shard_info_parse(json, &r->info, &r->why);
+    }
     case CHANNEL_WRITE: {
         struct wire_write_reply msg;
         enum shoal_err rc = wire_read_write_reply(bytes, &call->arena, &msg, &r->why);
@@ -215,7 +229,11 @@ static enum shoal_err remote_read(struct channel_call *call)
 
 static void remote_free(struct channel *ch)
 {
-    mem_free(ch);
+    struct remote *r = (struct remote *)ch;
+    if (r->peer.release != NULL) {
+        r->peer.release(r->peer.arg);
+    }
+    mem_free(r);
 }
 
 static const struct channel_ops remote_ops = {
@@ -225,7 +243,7 @@ static const struct channel_ops remote_ops = {
     .free = remote_free,
 };
 
-enum shoal_err channel_remote_new(struct transport_peer *peer, uint64_t shard, uint32_t dim,
+enum shoal_err channel_remote_new(const struct channel_peer *peer, uint64_t shard, uint32_t dim,
                                   struct channel **out)
 {
     *out = NULL;
@@ -234,7 +252,7 @@ enum shoal_err channel_remote_new(struct transport_peer *peer, uint64_t shard, u
         return SHOAL_ENOMEM;
     }
     r->base.ops = &remote_ops;
-    r->peer = peer;
+    r->peer = *peer;
     r->shard = shard;
     r->dim = dim;
     *out = &r->base;

@@ -100,6 +100,16 @@ SHOAL_MUST_CHECK enum shoal_err query_count(const struct collection *c,
                                             const struct query_context *ctx, struct slice filter,
                                             uint64_t *out, struct errbuf *why);
 
+/* Sums over the shards that answer; the worst status, and red when one does not. Fails only when
+ * none answers. */
+struct query_info {
+    struct query_coverage coverage;
+    struct shard_info sum;
+};
+SHOAL_MUST_CHECK enum shoal_err query_info(const struct collection *c,
+                                           const struct query_context *ctx,
+                                           struct query_info *out, struct errbuf *why);
+
 struct query_written {
     uint64_t operation_id; /* the highest log index among the shards */
     uint64_t changed;

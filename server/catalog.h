@@ -48,8 +48,9 @@ struct catalog_collection {
 
 struct catalog_node {
     uint64_t id;   /* 1.. */
-    char *name;    /* unique; a node that comes back under its name keeps its id */
-    char *url;     /* where it serves shards; may change when it comes back */
+    char *name;     /* unique */
+    char *identity; /* made once for its data directory: who comes back with it is the same node */
+    char *url;      /* where it serves shards; may change when it comes back */
 };
 
 /* One consistent picture. */
@@ -106,8 +107,10 @@ struct catalog_create {
 /* Commands: the changes a catalog can be asked for, as the JSON that travels and is logged. */
 enum shoal_err catalog_command_create(struct buf *out, const struct catalog_create *create);
 enum shoal_err catalog_command_delete(struct buf *out, struct slice name);
-/* Registers a node or renews its URL. The command's value is the node's id. */
-enum shoal_err catalog_command_join(struct buf *out, const char *name, const char *url);
+/* Registers a node, or renews the URL of the node with this identity. The command's value is the
+ * node's id. Refused with SHOAL_ECONFLICT when another node has the name. */
+enum shoal_err catalog_command_join(struct buf *out, const char *name, const char *identity,
+                                    const char *url);
 
 /* Proposes a command and waits until it is durable and applied. The refusals: SHOAL_EEXISTS,
  * SHOAL_ENOTFOUND, SHOAL_EVALIDATION, SHOAL_EUNAVAILABLE (no node to place shards on). SHOAL_EPROTO:

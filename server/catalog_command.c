@@ -55,7 +55,8 @@ enum shoal_err catalog_command_delete(struct buf *out, struct slice name)
     return out->failed;
 }
 
-enum shoal_err catalog_command_join(struct buf *out, const char *name, const char *url)
+enum shoal_err catalog_command_join(struct buf *out, const char *name, const char *identity,
+                                    const char *url)
 {
     struct json_writer w;
     json_writer_init(&w, out);
@@ -64,6 +65,8 @@ enum shoal_err catalog_command_join(struct buf *out, const char *name, const cha
     json_put_str(&w, "join");
     json_key(&w, "name");
     json_put_str(&w, name);
+    json_key(&w, "identity");
+    json_put_str(&w, identity);
     json_key(&w, "url");
     json_put_str(&w, url);
     json_end_object(&w);
@@ -215,22 +218,29 @@ static enum shoal_err apply_join(struct catalog_map *m, struct json_value v, uin
                                  struct errbuf *why)
 {
     struct slice name;
+    struct slice identity;
     struct slice url;
     if (!get_string(v, "name", &name) || name.len == 0 || name.len > CATALOG_NAME_MAX ||
+        !get_string(v, "identity", &identity) || identity.len == 0 ||
         !get_string(v, "url", &url)) {
-        return err_set(why, SHOAL_EPROTO, "the join command lacks its name or address");
+        return err_set(why, SHOAL_EPROTO, "the join command lacks its name, identity or address");
     }
     for (size_t i = 0; i < m->nodes_len; i++) {
-        if (slice_is(name, m->nodes[i].name)) {
+        if (slice_is(identity, m->nodes[i].identity)) {
             *value = m->nodes[i].id;
             return catalog_map_set_url(m, i, url);
+        }
+        if (slice_is(name, m->nodes[i].name)) {
+            return err_set(why, SHOAL_ECONFLICT,
+                           "another node is called \"%.*s\"; give this one a --name of its own",
+                           (int)name.len, name.data);
         }
     }
     if (m->nodes_len == CATALOG_NODES_MAX) {
         return err_set(why, SHOAL_EFULL, "%d nodes have joined already", CATALOG_NODES_MAX);
     }
     *value = m->next_node;
-    enum shoal_err rc = catalog_map_add_node(m, m->next_node, name, url);
+    enum shoal_err rc = catalog_map_add_node(m, m->next_node, name, identity, url);
     m->next_node += rc == SHOAL_OK;
     return rc;
 }

@@ -20,6 +20,7 @@ static void collection_clear(struct catalog_collection *c)
 static void node_clear(struct catalog_node *n)
 {
     mem_free(n->name);
+    mem_free(n->identity);
     mem_free(n->url);
 }
 
@@ -101,7 +102,7 @@ const struct catalog_node *catalog_map_node(const struct catalog_map *m, uint64_
 /* --- changing a copy ------------------------------------------------------------------------ */
 
 enum shoal_err catalog_map_add_node(struct catalog_map *m, uint64_t id, struct slice name,
-                                    struct slice url)
+                                    struct slice identity, struct slice url)
 {
     struct catalog_node *nodes = mem_realloc(m->nodes, (m->nodes_len + 1) * sizeof(*nodes));
     if (nodes == NULL) {
@@ -111,8 +112,9 @@ enum shoal_err catalog_map_add_node(struct catalog_map *m, uint64_t id, struct s
     struct catalog_node *n = &nodes[m->nodes_len];
     *n = (struct catalog_node){.id = id,
                                .name = mem_strndup(name.data, name.len),
+                               .identity = mem_strndup(identity.data, identity.len),
                                .url = mem_strndup(url.data, url.len)};
-    if (n->name == NULL || n->url == NULL) {
+    if (n->name == NULL || n->identity == NULL || n->url == NULL) {
         node_clear(n);
         return SHOAL_ENOMEM;
     }
@@ -185,7 +187,8 @@ enum shoal_err catalog_map_copy(const struct catalog_map *m, struct catalog_map 
     copy->next_node = m->next_node;
     for (size_t i = 0; i < m->nodes_len && rc == SHOAL_OK; i++) {
         const struct catalog_node *n = &m->nodes[i];
-        rc = catalog_map_add_node(copy, n->id, slice_from_str(n->name), slice_from_str(n->url));
+        rc = catalog_map_add_node(copy, n->id, slice_from_str(n->name),
+                                  slice_from_str(n->identity), slice_from_str(n->url));
     }
     for (size_t i = 0; i < m->collections_len && rc == SHOAL_OK; i++) {
         const struct catalog_collection *c = &m->collections[i];
@@ -263,6 +266,7 @@ enum shoal_err catalog_map_print(const struct catalog_map *m, struct buf *out)
         json_begin_object(&w);
         put_u64(&w, "id", m->nodes[i].id);
         put_str(&w, "name", m->nodes[i].name);
+        put_str(&w, "identity", m->nodes[i].identity);
         put_str(&w, "url", m->nodes[i].url);
         json_end_object(&w);
     }
@@ -355,12 +359,13 @@ static enum shoal_err parse_node(struct json_value v, struct catalog_map *m)
 {
     uint64_t id = 0;
     struct slice name;
+    struct slice identity;
     struct slice url;
     if (!get_u64(v, "id", UINT64_MAX, &id) || !get_string(v, "name", &name) ||
-        !get_string(v, "url", &url) || catalog_map_node(m, id) != NULL) {
+        !get_string(v, "identity", &identity) || !get_string(v, "url", &url) || catalog_map_node(m, id) != NULL) {
         return SHOAL_ECORRUPT;
     }
-    return catalog_map_add_node(m, id, name, url);
+    return catalog_map_add_node(m, id, name, identity, url);
 }
 
 static enum shoal_err parse_list(struct json_value root, const char *key, size_t max,

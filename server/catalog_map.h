@@ -8,7 +8,7 @@
 size_t catalog_map_place(const struct catalog_map *m, struct slice name);
 /* Both copy everything; on SHOAL_ENOMEM the map is as it was. */
 enum shoal_err catalog_map_add_node(struct catalog_map *m, uint64_t id, struct slice name,
-                                    struct slice url);
+                                    struct slice identity, struct slice url);
 enum shoal_err catalog_map_add_collection(struct catalog_map *m,
                                           const struct catalog_create *create,
                                           const struct catalog_shard *shards);

@@ -180,6 +180,7 @@ struct shard_info {
     uint64_t disk_bytes;
 };
 void shard_info(struct shard *s, struct shard_info *out);
+uint32_t shard_dim(const struct shard *s);
 
 /* Seals what grows and merges segments until nothing is left to do, or the deadline. */
 SHOAL_MUST_CHECK enum shoal_err shard_optimize(struct shard *s, uint64_t deadline_ns,
