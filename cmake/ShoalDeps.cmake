@@ -13,6 +13,12 @@ foreach(name native llama models)
     set(SHOAL_${upper}_DIR "${CMAKE_MATCH_2}")
 endforeach()
 
+# Where the programs of the build tree look for models: beside bin/.
+if(IS_DIRECTORY "${SHOAL_MODELS_DIR}")
+    file(MAKE_DIRECTORY "${SHOAL_OUTPUT_DIR}")
+    file(CREATE_LINK "${SHOAL_MODELS_DIR}" "${SHOAL_OUTPUT_DIR}/models" SYMBOLIC)
+endif()
+
 find_package(Threads REQUIRED)
 foreach(library Lmdb OpenBlas Microhttpd Simdjson Mpack Roaring Xxhash Cmocka Utf8proc Stemmer
         Cmark Gumbo Curl Faiss Nng Llama)
