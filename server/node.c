@@ -374,6 +374,35 @@ bool node_ready(struct node *n)
     return ready;
 }
 
+/* True when the map was looked at and no shard of it still waits for its first opening. */
+static bool settled(const struct node *n)
+{
+    bool done = n->id != 0 && n->epoch != 0;
+    for (const struct node_shard *h = n->shards; h != NULL && done; h = h->next) {
+        done = h->tried || h->leaving;
+    }
+    return done;
+}
+
+enum shoal_err node_wait_ready(struct node *n, uint64_t deadline_ns, struct errbuf *why)
+{
+    enum shoal_err rc = SHOAL_OK;
+    bool in_time = true;
+    mutex_lock(&n->mutex);
+    while (!settled(n) && !n->stopping && in_time) {
+        in_time = cond_wait_until(&n->changed, &n->mutex, deadline_ns);
+    }
+    if (n->stopping) {
+        rc = SHOAL_ECANCELED;
+    } else if (!settled(n)) {
+        rc = err_set(why, SHOAL_ETIMEOUT, "%s",
+                     n->id == 0 ? "this node has not joined its cluster yet"
+                                : "some shards are not open yet");
+    }
+    mutex_unlock(&n->mutex);
+    return rc;
+}
+
 /* --- handles -------------------------------------------------------------------------------- */
 
 enum shoal_err node_shard_acquire(struct node *n, uint64_t shard, uint64_t deadline_ns,

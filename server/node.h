@@ -53,6 +53,10 @@ void node_close(struct node *n);
 uint64_t node_id(struct node *n);
 /* True when it has joined and every shard of the present map is open. */
 bool node_ready(struct node *n);
+/* Waits until every shard of the map is open or has been tried: a shard out of service does not
+ * hold up the others. SHOAL_ETIMEOUT, SHOAL_ECANCELED. */
+SHOAL_MUST_CHECK enum shoal_err node_wait_ready(struct node *n, uint64_t deadline_ns,
+                                                struct errbuf *why);
 
 /* Waits until the shard is open or known to be out of service. SHOAL_ENOTFOUND when this node
  * does not come to hold it by the deadline. */
