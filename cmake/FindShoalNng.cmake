@@ -1,6 +1,6 @@
 # NNG 1.12 with TLS by mbedTLS. From deps/native.sh: built from the source in the crate nng-c-sys.
-# Another build takes its place by ShoalNng_INCLUDE_DIR and ShoalNng_LIBRARY; ShoalNng_TLS_LIBRARIES is
-# what that build wants beside it.
+# Another build takes its place by ShoalNng_INCLUDE_DIR and ShoalNng_LIBRARY;
+# ShoalNng_TLS_LIBRARIES is what that build wants beside it.
 include(ShoalFindLibrary)
 shoal_find_library(ShoalNng TARGET Shoal::nng HEADER nng/nng.h LIBRARIES nng
     HINTS "${SHOAL_NATIVE_DIR}")

@@ -7,7 +7,7 @@ endif()
 set(SHOAL_SANITIZE "" CACHE STRING "Sanitizers for -fsanitize=, comma separated; empty for none")
 set(SHOAL_OUTPUT_DIR "${CMAKE_BINARY_DIR}" CACHE PATH "Where bin/ and lib/ are filled")
 set(SHOAL_MARCH "native" CACHE STRING
-    "-march of all code and of the native libraries; name a level (x86-64-v3) to build for other hosts")
+    "-march of all code and of the native libraries; a level (x86-64-v3) builds for other hosts")
 option(SHOAL_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
 option(SHOAL_WERROR "Warnings are errors" ON)
 
@@ -50,7 +50,8 @@ endif()
 
 if(SHOAL_SANITIZE)
     # A sanitized program stops at the first finding, so that a test cannot pass over one.
-    target_compile_options(shoal_flags INTERFACE "-fsanitize=${SHOAL_SANITIZE}" -fno-sanitize-recover=all -O1)
+    target_compile_options(shoal_flags INTERFACE "-fsanitize=${SHOAL_SANITIZE}"
+        -fno-sanitize-recover=all)
     target_link_options(shoal_flags INTERFACE "-fsanitize=${SHOAL_SANITIZE}")
 elseif(NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
     target_compile_options(shoal_flags INTERFACE -fstack-protector-strong

@@ -12,7 +12,8 @@ install(FILES "${CMAKE_BINARY_DIR}/shoal-config.cmake"
     "${CMAKE_BINARY_DIR}/shoal-config-version.cmake" DESTINATION "${_package_dir}")
 
 foreach(SHOAL_PC_NAME shoal shoal-embedded)
-    configure_file("${CMAKE_SOURCE_DIR}/cmake/shoal.pc.in" "${CMAKE_BINARY_DIR}/${SHOAL_PC_NAME}.pc" @ONLY)
+    configure_file("${CMAKE_SOURCE_DIR}/cmake/shoal.pc.in"
+        "${CMAKE_BINARY_DIR}/${SHOAL_PC_NAME}.pc" @ONLY)
     install(FILES "${CMAKE_BINARY_DIR}/${SHOAL_PC_NAME}.pc"
         DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 endforeach()

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what deps/apt.txt lists and this machine lacks. Costs one dpkg query when nothing is missing.
+# Installs what deps/apt.txt lists and this machine lacks; one dpkg query when nothing is missing.
 # SHOAL_SKIP_APT=1 leaves the packages to whoever runs the machine.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -18,7 +18,7 @@ missing() {
 main() {
     [ "${SHOAL_SKIP_APT:-0}" = 0 ] || return 0
     command -v dpkg-query >/dev/null ||
-        die "this is not a Debian system: install what deps/apt.txt names by hand and set SHOAL_SKIP_APT=1"
+        die "not a Debian system: install what deps/apt.txt names by hand, set SHOAL_SKIP_APT=1"
     local packages
     packages=$(missing)
     [ -n "$packages" ] || return 0
@@ -32,8 +32,8 @@ main() {
     say "Debian packages missing:" $packages
     run_logged "apt-get update" "$SHOAL_CACHE/logs/apt-update.log" "${apt[@]}" update
     # shellcheck disable=SC2086 # the package names are words
-    run_logged "apt-get install ($(wc -w <<<"$packages") packages)" "$SHOAL_CACHE/logs/apt-install.log" \
-        "${apt[@]}" install -y --no-install-recommends $packages
+    run_logged "apt-get install ($(wc -w <<<"$packages") packages)" \
+        "$SHOAL_CACHE/logs/apt-install.log" "${apt[@]}" install -y --no-install-recommends $packages
 }
 
 main

@@ -39,7 +39,8 @@ def is_cjk(char: str) -> bool:
 def split_words(text: str) -> list[str]:
     """Lowercased, accents off, split at spaces and round every punctuation and CJK character."""
     spaced = "".join(f" {c} " if is_cjk(c) else c for c in text)
-    plain = "".join(c for c in unicodedata.normalize("NFD", spaced) if unicodedata.category(c) != "Mn")
+    decomposed = unicodedata.normalize("NFD", spaced)
+    plain = "".join(c for c in decomposed if unicodedata.category(c) != "Mn")
     return "".join(f" {c} " if is_punctuation(c) else c for c in plain.lower()).split()
 
 
@@ -102,7 +103,8 @@ class Bert:
             x = self.norm(x + attended, f"{layer}.attention.output.LayerNorm")
             inner = self.linear(x, f"{layer}.intermediate.dense")
             inner = inner * 0.5 * (1 + np.vectorize(math.erf)(inner / math.sqrt(2)))
-            x = self.norm(x + self.linear(inner, f"{layer}.output.dense"), f"{layer}.output.LayerNorm")
+            outer = self.linear(inner, f"{layer}.output.dense")
+            x = self.norm(x + outer, f"{layer}.output.LayerNorm")
         mean = x.mean(0)
         return mean / np.linalg.norm(mean)
 

@@ -1,9 +1,9 @@
 """Writes a BERT sentence embedder (config, tokenizer and safetensors of the common layout) as GGUF.
 
 libllama reads such a model as architecture "bert". Two things are easy to get wrong, and are what
-this file is for. The vocabulary: WordPiece marks the inside of a word ("##ing"), while libllama marks
-its beginning with U+2581, so every ordinary token is rewritten. And pooling: this family averages
-the token vectors, which must be said in the file or libllama returns one vector per token.
+this file is for. The vocabulary: WordPiece marks the inside of a word ("##ing"), while libllama
+marks its beginning with U+2581, so every ordinary token is rewritten. And pooling: this family
+averages the token vectors, which must be said in the file or libllama returns one per token.
 """
 
 import json
@@ -55,9 +55,9 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
 
 
 def vocabulary(tokenizer: dict) -> tuple[list[str], list[int], dict[str, int]]:
-    """Tokens in id order with word starts marked, their types, and the ids of the special tokens."""
+    """Tokens in id order with word starts marked, their types, and the special tokens' ids."""
     ids = tokenizer["model"]["vocab"]
-    special = {token["content"]: token["id"] for token in tokenizer["added_tokens"] if token["special"]}
+    special = {added["content"]: added["id"] for added in tokenizer["added_tokens"]}
     tokens, types = [""] * len(ids), [gguf.TokenType.NORMAL] * len(ids)
     for token, number in ids.items():
         if token in special:
@@ -88,7 +88,8 @@ def add_tokenizer(writer: gguf.GGUFWriter, tokenizer: dict) -> None:
     strip = normalizer["strip_accents"]
     writer.add_bool("tokenizer.ggml.normalizer.lowercase", lowercase)
     # Absent means "as lowercase says": that is how the original tokenizer was defined.
-    writer.add_bool("tokenizer.ggml.normalizer.strip_accents", lowercase if strip is None else strip)
+    strip = lowercase if strip is None else strip
+    writer.add_bool("tokenizer.ggml.normalizer.strip_accents", strip)
 
 
 def add_hyperparameters(writer: gguf.GGUFWriter, config: dict) -> None:

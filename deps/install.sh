@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes everything Shoal needs and this machine lacks; costs a fraction of a second when nothing is missing.
+# Makes everything Shoal needs and this machine lacks; a fraction of a second when nothing is.
 #
 #   install.sh            everything: Debian packages, native libraries, llama.cpp, models
 #   install.sh libraries  what a build needs; no models

@@ -2,8 +2,9 @@
 # long step shows its progress. Sourced, never run.
 #
 # Everything that is downloaded or compiled goes into one cache outside the checkout, as
-# <cache>/<name>-<key>/, where the key is a hash over the versions, flags and compilers that went into it.
-# A directory of that name is complete: it is filled under a name of its own and renamed at the end.
+# <cache>/<name>-<key>/, where the key is a hash over the versions, flags and compilers that went
+# into it. A directory of that name is complete: it is filled under another name and renamed at the
+# end.
 
 set -euo pipefail
 
@@ -31,8 +32,8 @@ key_of() {
     printf '%s\n' "$@" | sha256sum | cut -c1-16
 }
 
-# The compiler's own words on what SHOAL_MARCH means here. "native" differs from one host to the next, and
-# a cache may be shared between hosts, so the expansion goes into the key and not the word.
+# The compiler's own words on what SHOAL_MARCH means here. "native" differs from one host to the
+# next, and a cache may be shared between hosts, so the expansion goes into the key, not the word.
 march_expanded() {
     "$SHOAL_CXX" "-march=$SHOAL_MARCH" -E -v -x c++ /dev/null 2>&1 >/dev/null |
         grep -m1 -E 'cc1plus|-cc1' | tr ' ' '\n' | grep -E '^-?-?(m|target|param|l[12]-)|=' |
@@ -72,7 +73,8 @@ run_logged() {
     while kill -0 "$pid" 2>/dev/null; do
         sleep 1
         if [ -t 2 ]; then
-            printf '\r[deps] %s: %ds %s\033[K' "$label" $((SECONDS - start)) "$(log_position "$log")" >&2
+            printf '\r[deps] %s: %ds %s\033[K' "$label" $((SECONDS - start)) \
+                "$(log_position "$log")" >&2
         elif [ $((SECONDS - said)) -ge "$PROGRESS_INTERVAL_S" ]; then
             said=$SECONDS
             say "$label: $((SECONDS - start))s $(log_position "$log")"
@@ -94,7 +96,8 @@ run_logged() {
 # The last "[12/240]" or "[ 40%]" that a build tool wrote, or how many crates are done.
 log_position() {
     local at
-    at=$(tail -c 20000 "$1" 2>/dev/null | grep -oE '\[ *[0-9]+(/[0-9]+|%)\]' | tail -n 1 | tr -d ' ' || true)
+    at=$(tail -c 20000 "$1" 2>/dev/null | grep -oE '\[ *[0-9]+(/[0-9]+|%)\]' | tail -n 1 |
+        tr -d ' ' || true)
     if [ -z "$at" ]; then
         at=$(grep -cE '^ +(Compiling|Downloaded) ' "$1" 2>/dev/null || true)
         at="${at:-0} crates"

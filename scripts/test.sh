@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Checks, builds and tests; ends with one line "N passed, N failed" over everything that it ran.
 #
-#   test.sh                       the checks, every test of the debug build, unit tests under ASan + UBSan
+#   test.sh                       the checks, every test of the debug build, and those that run in
+#                                 one process under ASan + UBSan
 #   test.sh asan | ubsan | tsan   unit and simulation tests of that preset alone
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -1,6 +1,6 @@
 /* The main function of a fuzz target that is built without libFuzzer: feeds it every file of the
- * directories named on the command line, so that inputs that once found something are tried by every build.
- * It also feeds each file's proper prefixes, cut at a few places: truncation is the commonest damage. */
+ * directories named on the command line, so that inputs which once found something are tried by
+ * every build. It also feeds some of each file's prefixes: truncation is the commonest damage. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,8 +13,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-/* Every prefix lives in an allocation of exactly its size, so that AddressSanitizer sees a read past
- * its end. */
+/* The data is copied to an allocation of exactly its size, so that AddressSanitizer sees a read
+ * past its end. */
 static int feed(const uint8_t *data, size_t len)
 {
     uint8_t *copy = malloc(len > 0 ? len : 1);
