@@ -23,14 +23,9 @@ find_package(Threads REQUIRED)
 # FAISS and ggml are built by GCC, so they want its OpenMP runtime whichever compiler builds Shoal.
 add_library(Shoal::gomp INTERFACE IMPORTED)
 set_target_properties(Shoal::gomp PROPERTIES INTERFACE_LINK_LIBRARIES gomp)
-if(NOT CMAKE_C_COMPILER_ID STREQUAL "GNU")
-    # GCC's own include directory holds intrinsics that other compilers must not see, so omp.h is
-    # taken out of it alone.
-    execute_process(COMMAND gcc -print-file-name=include/omp.h
-        OUTPUT_VARIABLE _omp_header OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
-    configure_file("${_omp_header}" "${CMAKE_BINARY_DIR}/gomp/omp.h" COPYONLY)
+if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     set_target_properties(Shoal::gomp PROPERTIES
-        INTERFACE_INCLUDE_DIRECTORIES "${CMAKE_BINARY_DIR}/gomp")
+        INTERFACE_INCLUDE_DIRECTORIES "${CMAKE_SOURCE_DIR}/cmake/omp")
 endif()
 foreach(library Lmdb OpenBlas Microhttpd Simdjson Mpack Roaring Xxhash Cmocka Utf8proc Stemmer
         Cmark Gumbo Curl Faiss Nng Llama)
