@@ -13,13 +13,11 @@
 #define IDENTITY_LEN 16
 
 struct engine {
-    struct metrics *metrics;
     struct log_store *log;
     struct pool *builders;
     struct catalog *catalog;
     struct directory *directory;
     struct node *node;
-    struct peers *peers;
     struct gateway *gateway;
     char identity[IDENTITY_LEN + 1];
     char name[CATALOG_NAME_MAX + 1];
@@ -122,24 +120,20 @@ static enum shoal_err open_node(struct engine *e, const struct engine_config *co
         .disk = disk_real(),
         .clock = clock_real(),
         .rand = rand_system(),
-        .metrics = e->metrics,
+        .metrics = config->metrics,
     };
     return node_open(&node, &e->node, why);
 }
 
 static enum shoal_err open_gateway(struct engine *e, const struct engine_config *config)
 {
-    enum shoal_err rc = peers_new(config->transport, &e->peers);
-    if (rc != SHOAL_OK) {
-        return rc;
-    }
     const struct gateway_config gateway = {
         .directory = e->directory,
         .node = e->node,
-        .peers = e->peers,
+        .peers = config->peers,
         .limiter = config->limiter,
         .generators = config->generators,
-        .metrics = e->metrics,
+        .metrics = config->metrics,
         .clock = clock_real(),
         .rand = rand_system(),
     };
@@ -153,9 +147,6 @@ static enum shoal_err open_parts(struct engine *e, const struct engine_config *c
     enum shoal_err rc = disk->make_dir(disk->arg, config->data_dir, why);
     if (rc == SHOAL_OK) {
         rc = load_identity(e, config->data_dir, why);
-    }
-    if (rc == SHOAL_OK) {
-        rc = metrics_new(&e->metrics);
     }
     if (rc != SHOAL_OK) {
         return rc;
@@ -220,13 +211,11 @@ void engine_close(struct engine *e)
     }
     engine_stop(e);
     gateway_free(e->gateway);
-    peers_free(e->peers);
     node_close(e->node);
     directory_close(e->directory);
     catalog_close(e->catalog);
     pool_free(e->builders);
     log_store_close(e->log);
-    metrics_free(e->metrics);
     mem_free(e);
 }
 
@@ -257,11 +246,6 @@ struct node *engine_node(struct engine *e)
 struct directory *engine_directory(struct engine *e)
 {
     return e->directory;
-}
-
-struct metrics *engine_metrics(struct engine *e)
-{
-    return e->metrics;
 }
 
 const char *engine_name(const struct engine *e)

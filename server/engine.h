@@ -16,6 +16,7 @@
 #include "server/directory.h"
 #include "server/gateway.h"
 #include "server/node.h"
+#include "server/peers.h"
 #include "wire/transport.h"
 
 #include <stdbool.h>
@@ -33,10 +34,13 @@ struct engine_config {
     const char *name;         /* NULL: "node-" and the identity's first digits */
     const char *url;          /* where other processes reach this one; "" when they do not */
     const char *catalog_url;  /* needed without ENGINE_CATALOG */
-    struct transport *transport; /* outlives the engine */
-    unsigned builder_threads; /* 0: 1 */
-    struct limiter *limiter;        /* may be NULL */
-    struct generators *generators;  /* may be NULL */
+    /* All outlive the engine. */
+    struct transport *transport;
+    struct peers *peers;
+    struct limiter *limiter;       /* NULL: no limits */
+    struct generators *generators; /* needed with ENGINE_GATEWAY */
+    struct metrics *metrics;
+    unsigned builder_threads;      /* 0: 1 */
 };
 
 struct engine;
@@ -58,7 +62,6 @@ SHOAL_MUST_CHECK enum shoal_err engine_wait_ready(struct engine *e, uint64_t dea
 struct gateway *engine_gateway(struct engine *e);     /* NULL without its role */
 struct node *engine_node(struct engine *e);           /* NULL without its role */
 struct directory *engine_directory(struct engine *e);
-struct metrics *engine_metrics(struct engine *e);
 const char *engine_name(const struct engine *e);
 
 #endif
