@@ -79,6 +79,7 @@ all)
     say "checks"
     check layers scripts/check_layers.py
     check style scripts/check_style.py
+    check checks scripts/test_checks.py
     say "Python packages for the tests"
     deps/venv.sh build tests/requirements.txt >/dev/null || exit 1
     build debug
