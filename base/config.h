@@ -2,7 +2,7 @@
  * order of strength (the last wins), and printed by --help from the same table.
  *
  * File: `key = value` lines, '#' starts a comment, keys as in the table ("log-level").
- * Environment: prefix and the key in capitals with underscores: SHOAL_LOG_LEVEL.
+ * Environment: prefix and the key in capitals with underscores, for the prefix "SHOALD_": SHOALD_LOG_LEVEL.
  * Flags: `--log-level value` or `--log-level=value`; bool flags may stand alone.
  *
  * Threads: none; used before threads start. */
