@@ -85,7 +85,7 @@ def main() -> int:
         def expect_refused(root: Path) -> None:
             code, output = run(check, root)
             if code == 0 or said not in output or " 1 problems" not in output:
-                failures.append(f"{check} on {name}: expected one problem, '{said}', got:\n{output}")
+                failures.append(f"{check} on {name}: expected '{said}' alone, got:\n{output}")
 
         with_tree((name, text), expect_refused)
     for failure in failures:
