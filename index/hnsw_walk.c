@@ -1,0 +1,263 @@
+#include "index/hnsw_walk.h"
+
+#include "index/walker.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* Up to this ef the candidates and the nearest are one sorted array (below); beyond it, moving
+ * items to keep it sorted costs more than two heaps. */
+#define SORTED_EF_MAX 1024
+
+/* Set in the row of an array entry whose neighbours have been looked at; rows need 31 bits. */
+#define EXPANDED 0x80000000u
+
+_Static_assert(INDEX_ROWS_MAX < EXPANDED, "the mark is no part of a row");
+
+static float key_of(const struct hnsw *h, const float *query, uint32_t row)
+{
+    const float *vector = h->rows.vectors + (size_t)row * h->rows.dim;
+    return kernel_key_sane(h->kernel->one(query, vector, h->rows.dim));
+}
+
+/* Compares all neighbours of `row` on a layer; w->rows and w->keys are filled. */
+static size_t compare_list(const struct hnsw *h, const float *query, struct walker *w,
+                           const struct hnsw_layer *layer, uint32_t row)
+{
+    size_t len = 0;
+    const uint32_t *list = hnsw_graph_list(&h->graph, layer, row, &len);
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (list[i] < layer->nodes) {
+            w->rows[n++] = list[i];
+        }
+    }
+    h->kernel->gather(query, h->rows.vectors, h->rows.dim, w->rows, n, w->keys);
+    return n;
+}
+
+/* Goes from the entry to the nearest row that greedy steps find on the layers above 0. */
+static struct near descend(const struct hnsw *h, const float *query, struct walker *w)
+{
+    struct near best = {.key = key_of(h, query, 0), .row = 0};
+    for (uint32_t l = h->graph.layers_len; l-- > 1;) {
+        const struct hnsw_layer *layer = &h->graph.layers[l];
+        for (bool moved = true; moved;) {
+            moved = false;
+            size_t n = compare_list(h, query, w, layer, best.row);
+            for (size_t i = 0; i < n; i++) {
+                if (w->keys[i] < best.key) {
+                    best = (struct near){.key = w->keys[i], .row = w->rows[i]};
+                    moved = true;
+                }
+            }
+        }
+    }
+    return best;
+}
+
+/* Compares those neighbours of `row` on layer 0 that were not seen before. */
+static size_t compare_unseen(const struct hnsw *h, const float *query, struct walker *w,
+                             uint32_t row)
+{
+    const struct hnsw_layer *layer = &h->graph.layers[0];
+    size_t len = 0;
+    const uint32_t *list = hnsw_graph_list(&h->graph, layer, row, &len);
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (list[i] < layer->nodes) {
+            w->rows[n] = list[i];
+            n += walker__see(w, list[i]);
+        }
+    }
+    h->kernel->gather(query, h->rows.vectors, h->rows.dim, w->rows, n, w->keys);
+    return n;
+}
+
+/* The sorted array: nearest first, expanded and unexpanded rows side by side. */
+struct sorted {
+    struct near *items;
+    size_t len;
+    size_t max;
+    size_t next; /* no unexpanded item lies before it */
+};
+
+static void sorted_insert(struct sorted *s, float key, uint32_t row)
+{
+    if (s->len == s->max && !(key < s->items[s->len - 1].key)) {
+        return;
+    }
+    size_t low = 0;
+    size_t high = s->len;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (s->items[middle].key <= key) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (s->len == s->max) {
+        s->len--; /* the farthest makes room */
+    }
+    memmove(&s->items[low + 1], &s->items[low], (s->len - low) * sizeof(*s->items));
+    s->items[low] = (struct near){.key = key, .row = row};
+    s->len++;
+    if (low < s->next) {
+        s->next = low;
+    }
+}
+
+static void sorted_walk(const struct hnsw *h, const float *query, struct walker *w,
+                        struct sorted *s)
+{
+    while (s->next < s->len) {
+        struct near *item = &s->items[s->next];
+        if ((item->row & EXPANDED) != 0) {
+            s->next++;
+            continue;
+        }
+        uint32_t row = item->row;
+        item->row |= EXPANDED;
+        s->next++;
+        size_t n = compare_unseen(h, query, w, row);
+        for (size_t i = 0; i < n; i++) {
+            sorted_insert(s, kernel_key_sane(w->keys[i]), w->rows[i]);
+        }
+    }
+}
+
+static void feed(const struct hnsw *h, const struct near *items, size_t len, struct topk *top)
+{
+    for (size_t i = 0; i < len; i++) {
+        topk_push(top, items[i].row & ~EXPANDED,
+                  kernel_score(h->rows.distance, items[i].key));
+    }
+}
+
+/* The two heaps: `nearest` the ef nearest allowed rows so far, farthest at the root; `candidates`
+ * the rows still to be expanded, nearest at the root. */
+struct heaps {
+    struct walker *w;
+    const uint8_t *allowed; /* NULL: all rows */
+    size_t ef;
+    size_t nearest_len;
+    size_t candidates_len;
+};
+
+static bool heaps_allow(const struct heaps *s, uint32_t row)
+{
+    return s->allowed == NULL || (s->allowed[row / 8] >> (row % 8) & 1) != 0;
+}
+
+/* Room for both must have been reserved. */
+static void heaps_insert(struct heaps *s, struct near item)
+{
+    struct near *nearest = s->w->nearest.items;
+    bool full = s->nearest_len == s->ef;
+    if (full && !near_before(item, nearest[0])) {
+        return;
+    }
+    near_heap_push(NEAR_MIN, s->w->candidates.items, s->candidates_len++, item);
+    if (!heaps_allow(s, item.row)) {
+        return;
+    }
+    if (full) {
+        near_heap_replace(NEAR_MAX, nearest, s->nearest_len, item);
+    } else {
+        near_heap_push(NEAR_MAX, nearest, s->nearest_len++, item);
+    }
+}
+
+static enum shoal_err heaps_walk(const struct hnsw *h, const float *query, struct heaps *s,
+                                 size_t visits_max, bool *gave_up, struct errbuf *why)
+{
+    struct walker *w = s->w;
+    size_t visits = 0;
+    while (s->candidates_len > 0) {
+        struct near item = near_heap_pop(NEAR_MIN, w->candidates.items, s->candidates_len--);
+        if (s->nearest_len == s->ef && near_before(w->nearest.items[0], item)) {
+            break;
+        }
+        size_t n = compare_unseen(h, query, w, item.row);
+        enum shoal_err rc = near_array__reserve(&w->candidates, s->candidates_len + n, why);
+        if (rc != SHOAL_OK) {
+            return rc;
+        }
+        for (size_t i = 0; i < n; i++) {
+            heaps_insert(s,
+                         (struct near){.key = kernel_key_sane(w->keys[i]), .row = w->rows[i]});
+        }
+        visits += n;
+        if (visits > visits_max) {
+            *gave_up = true;
+            return SHOAL_OK;
+        }
+    }
+    return SHOAL_OK;
+}
+
+static enum shoal_err walk_by_heaps(const struct hnsw *h, const float *query, struct walker *w,
+                                    size_t ef, const uint8_t *allowed, size_t visits_max,
+                                    struct topk *top, bool *gave_up, struct errbuf *why)
+{
+    struct heaps s = {.w = w, .allowed = allowed, .ef = ef};
+    enum shoal_err rc = near_array__reserve(&w->nearest, ef, why);
+    if (rc == SHOAL_OK) {
+        rc = near_array__reserve(&w->candidates, 1, why);
+    }
+    if (rc != SHOAL_OK) {
+        return rc;
+    }
+    struct near start = descend(h, query, w);
+    (void)walker__see(w, start.row);
+    heaps_insert(&s, start);
+    rc = heaps_walk(h, query, &s, visits_max, gave_up, why);
+    if (rc == SHOAL_OK && !*gave_up) {
+        feed(h, w->nearest.items, s.nearest_len, top);
+    }
+    return rc;
+}
+
+enum shoal_err hnsw_walk(const struct hnsw *h, const float *query, size_t ef, struct topk *top,
+                         struct errbuf *why)
+{
+    assert(ef >= top->k);
+    struct walker *w = NULL;
+    enum shoal_err rc = walker__take(h->pool, &w, why);
+    if (rc != SHOAL_OK) {
+        return rc;
+    }
+    if (ef > SORTED_EF_MAX) {
+        bool gave_up = false;
+        rc = walk_by_heaps(h, query, w, ef, NULL, SIZE_MAX, top, &gave_up, why);
+        assert(!gave_up);
+    } else {
+        rc = near_array__reserve(&w->nearest, ef, why);
+        if (rc == SHOAL_OK) {
+            struct sorted s = {.items = w->nearest.items, .len = 1, .max = ef};
+            s.items[0] = descend(h, query, w);
+            (void)walker__see(w, s.items[0].row);
+            sorted_walk(h, query, w, &s);
+            feed(h, s.items, s.len, top);
+        }
+    }
+    walker__give(h->pool, w);
+    return rc;
+}
+
+enum shoal_err hnsw_walk_filtered(const struct hnsw *h, const float *query, size_t ef,
+                                  const struct index_filter *filter, size_t visits_max,
+                                  struct topk *top, bool *gave_up, struct errbuf *why)
+{
+    assert(ef >= top->k);
+    *gave_up = false;
+    struct walker *w = NULL;
+    enum shoal_err rc = walker__take(h->pool, &w, why);
+    if (rc != SHOAL_OK) {
+        return rc;
+    }
+    rc = walk_by_heaps(h, query, w, ef, filter->allowed, visits_max, top, gave_up, why);
+    walker__give(h->pool, w);
+    return rc;
+}
