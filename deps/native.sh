@@ -49,7 +49,7 @@ collect() {
 build_libraries() {
     local messages="$SHOAL_CACHE/logs/native-$KEY.json"
     cargo_run build --release --locked -vv -p faiss-sys -p nng-c-sys \
-        --message-format=json-render-diagnostics >"$messages"
+        --message-format=json-render-diagnostics | tee "$messages"
     rm -rf "$FINAL.partial"
     collect "$messages" "$FINAL.partial"
     publish "$FINAL.partial" "$FINAL"
