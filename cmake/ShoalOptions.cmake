@@ -39,7 +39,8 @@ target_compile_options(shoal_flags INTERFACE
     ${_warnings}
     $<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-prototypes>
     -fno-omit-frame-pointer)
-target_compile_definitions(shoal_flags INTERFACE _GNU_SOURCE)
+target_compile_definitions(shoal_flags INTERFACE
+    _GNU_SOURCE "SHOAL_VERSION=\"${PROJECT_VERSION}\"")
 target_include_directories(shoal_flags INTERFACE "${CMAKE_SOURCE_DIR}")
 if(SHOAL_WERROR)
     target_compile_options(shoal_flags INTERFACE -Werror)

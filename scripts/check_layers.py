@@ -63,7 +63,7 @@ def check_own_include(path: Path, header: str) -> str | None:
     if not (tree.ROOT / header).exists():
         return f'"{header}" is not in the tree: write it from the root, as in "base/err.h"'
     allowed = ALLOWED[room]
-    if room == "client" and path.name.startswith("embedded_"):
+    if room == "client" and path.stem.split("_")[0] == "embedded":
         allowed = EMBEDDED_CLIENT
     if target == room or target in allowed:
         return None
