@@ -26,9 +26,10 @@ main() {
     if [ "$(id -u)" -ne 0 ]; then
         command -v sudo >/dev/null || die "not root and no sudo: install by hand:" $packages
         as_root=(sudo)
+        sudo -v # asks for a password, where one is needed, before the progress line takes over
     fi
-    export DEBIAN_FRONTEND=noninteractive
-    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get)
+    local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get
+        -o DPkg::Lock::Timeout=600)
     say "Debian packages missing:" $packages
     run_logged "apt-get update" "$SHOAL_CACHE/logs/apt-update.log" "${apt[@]}" update
     # shellcheck disable=SC2086 # the package names are words
