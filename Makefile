@@ -66,7 +66,7 @@ format: ## rewrite the C and C++ sources as .clang-format says
 	@git ls-files '*.c' '*.h' '*.cpp' '*.hpp' | xargs clang-format -i
 
 install: release ## programs, libraries, headers and package files under PREFIX
-	@cmake --install build/release --prefix $(DESTDIR)$(PREFIX)
+	@cmake --install build/release --prefix "$(DESTDIR)$(PREFIX)"
 
 pins: ## resolve the *.in requirement files anew, with hashes
 	@deps/pins.sh

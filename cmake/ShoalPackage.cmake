@@ -11,6 +11,8 @@ write_basic_package_version_file(
 install(FILES "${CMAKE_BINARY_DIR}/shoal-config.cmake"
     "${CMAKE_BINARY_DIR}/shoal-config-version.cmake" DESTINATION "${_package_dir}")
 
+# Relative to the file itself, so that an installed tree may be moved and DESTDIR works.
+file(RELATIVE_PATH SHOAL_PC_TO_PREFIX "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
 foreach(SHOAL_PC_NAME shoal shoal-embedded)
     configure_file("${CMAKE_SOURCE_DIR}/cmake/shoal.pc.in"
         "${CMAKE_BINARY_DIR}/${SHOAL_PC_NAME}.pc" @ONLY)
