@@ -39,7 +39,7 @@ char *buf_detach(struct buf *b, size_t *len_out);
 
 static inline struct slice buf_slice(const struct buf *b)
 {
-    return (struct slice){b->data, b->len};
+    return slice_make(b->data, b->len);
 }
 
 #endif

@@ -8,10 +8,10 @@ struct distance_entry {
 };
 
 static const struct distance_entry distances[] = {
-    {DISTANCE_COSINE, "Cosine"},
-    {DISTANCE_DOT, "Dot"},
-    {DISTANCE_EUCLID, "Euclid"},
-    {DISTANCE_MANHATTAN, "Manhattan"},
+    { DISTANCE_COSINE, "Cosine" },
+    { DISTANCE_DOT, "Dot" },
+    { DISTANCE_EUCLID, "Euclid" },
+    { DISTANCE_MANHATTAN, "Manhattan" },
 };
 
 #define DISTANCES_LEN (sizeof(distances) / sizeof(distances[0]))
@@ -78,8 +78,7 @@ enum shoal_err vector_check(const float *v, size_t dim, enum distance d, struct 
     /* The square of any float that is not zero is above zero in double, so a norm is zero only
      * when every component is. */
     if (d == DISTANCE_COSINE && nonzero == 0) {
-        return err_set(why, SHOAL_EVALIDATION,
-                       "the vector is all zeros: cosine needs a direction");
+        return err_set(why, SHOAL_EVALIDATION, "the vector is all zeros: cosine needs a direction");
     }
     return SHOAL_OK;
 }

@@ -17,12 +17,13 @@ struct slice {
 
 static inline struct slice slice_make(const void *data, size_t len)
 {
-    return (struct slice){(const char *)data, len};
+    struct slice s = {(const char *)data, len};
+    return s;
 }
 
 static inline struct slice slice_from_str(const char *s)
 {
-    return (struct slice){s, s == NULL ? 0 : strlen(s)};
+    return slice_make(s, s == NULL ? 0 : strlen(s));
 }
 
 static inline bool slice_equal(struct slice a, struct slice b)
