@@ -167,8 +167,8 @@ void shoal_hits_free(struct shoal_hits *hits);
 
 /* --- documents and answers ------------------------------------------------------------------ */
 
-/* Any route of the HTTP API: method, path ("/collections/books/points/query"), JSON body or NULL;
- * *json is the answer's body, also when the call fails with a status of its own. */
+/* Any route of the HTTP API: method, path ("/collections/books/points/query"), JSON body or NULL.
+ * *json is the answer's body (shoal_text_free); NULL on failure. */
 int shoal_call(struct shoal *db, const char *method, const char *path, const char *body,
                char **json, char *why);
 
