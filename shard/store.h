@@ -1,4 +1,4 @@
-/* Store: LMDB behind our errors. The only file that includes lmdb.h is store.c.
+/* Store: LMDB behind our errors; store_mdb.h is the only file that includes lmdb.h.
  *
  * A store is one environment: one file with a number of named tables of ordered keys. Keys are
  * 1..STORE_KEY_MAX bytes, compared as bytes; values up to 4 GiB. No duplicate keys.
@@ -8,9 +8,15 @@
  * Slices borrowed from a transaction die with it, and those from a write transaction also die at
  * the next put or delete. A read transaction must be short: a long one pins freed pages.
  *
- * One process opens a file once. The map grows by itself: a write that meets a full map is rolled
- * back, the map is grown between transactions up to map_bytes_max, and the write is run again;
- * so a store_write_fn must be repeatable. */
+ * A file is open once at a time, over all processes; any number may open it read-only while no
+ * writer has it. The map grows by itself: a write that meets a full map is rolled back, the map is
+ * grown between transactions up to map_bytes_max, and the write is run again; so a store_write_fn
+ * must be repeatable. Growth waits for the readers inside and holds new ones back: a thread that
+ * has a read transaction open must neither write nor begin another one (the growth gives up after
+ * 10 s with SHOAL_EFULL; without growth it would work, which makes it easy to miss).
+ *
+ * Values begin at even addresses only; those that fill more than half a page begin 16 bytes into
+ * one. */
 #ifndef SHOAL_SHARD_STORE_H
 #define SHOAL_SHARD_STORE_H
 
@@ -24,20 +30,22 @@
 #define STORE_KEY_MAX 511
 #define STORE_TABLES_MAX 32
 #define STORE_READERS_MAX 1024
+/* What store_write_freeing may take beyond map_bytes_max: deleting copies pages first. */
+#define STORE_RESERVE_BYTES (16u << 20)
 
 enum store_sync {
     STORE_SYNC_FULL,    /* a commit that returned survives power loss */
     STORE_SYNC_NO_META, /* power loss may undo the last commit, never an earlier one */
-    STORE_SYNC_BUILD    /* no sync until store_sync: for a file written aside that is not yet real */
+    STORE_SYNC_BUILD /* no sync until store_sync: for a file written aside that is not yet real */
 };
 
 struct store_config {
-    const char *path;        /* of the file itself; created unless read_only */
-    size_t map_bytes;        /* first size of the map; rounded up to pages */
-    size_t map_bytes_max;    /* ceiling when it grows */
+    const char *path;     /* of the file itself; created unless read_only */
+    size_t map_bytes;     /* first size of the map; rounded up to pages */
+    size_t map_bytes_max; /* ceiling when it grows */
     enum store_sync sync;
-    bool read_only;          /* no lock file; the file must not change while open */
-    uint32_t tables_max;     /* 1..STORE_TABLES_MAX */
+    bool read_only;      /* no lock file; the file must not change while open */
+    uint32_t tables_max; /* 1..STORE_TABLES_MAX */
 };
 
 struct store;
@@ -49,16 +57,18 @@ typedef uint32_t store_table;
 
 struct store_stats {
     uint64_t map_bytes;
-    uint64_t used_bytes;  /* pages up to the last one in use, free pages inside included */
-    uint64_t free_bytes;  /* pages that earlier transactions freed and nobody pins */
-    uint32_t readers;
+    uint64_t used_bytes; /* pages up to the last one in use, free pages inside included */
+    uint64_t free_bytes; /* pages that earlier transactions freed; readers may pin some of them */
+    uint32_t readers;    /* read transactions open now */
+    uint64_t commits;    /* write transactions that succeeded since the opening */
 };
 
-/* SHOAL_ENOTFOUND (read only and missing), SHOAL_ECORRUPT (no LMDB file, or a bad version),
- * SHOAL_EBUSY (another process holds it), SHOAL_EIO, SHOAL_EFULL, SHOAL_ENOMEM. */
+/* SHOAL_ENOTFOUND (read only and missing, or no such directory), SHOAL_ECORRUPT (no LMDB file, a
+ * bad version, or a read-only file cut short), SHOAL_EBUSY (it is open already), SHOAL_EIO,
+ * SHOAL_EFULL, SHOAL_ENOMEM. */
 SHOAL_MUST_CHECK enum shoal_err store_open(const struct store_config *config, struct store **out,
                                            struct errbuf *why);
-/* All transactions have ended. NULL is fine. */
+/* All transactions have ended. Syncs nothing. NULL is fine. */
 void store_close(struct store *s);
 /* Makes or finds a table; not while a write transaction is open. */
 SHOAL_MUST_CHECK enum shoal_err store_table_open(struct store *s, const char *name,
@@ -70,23 +80,26 @@ SHOAL_MUST_CHECK enum shoal_err store_table_open(struct store *s, const char *na
 typedef enum shoal_err store_write_fn(void *arg, struct store_txn *txn, struct errbuf *why);
 SHOAL_MUST_CHECK enum shoal_err store_write(struct store *s, store_write_fn *fn, void *arg,
                                             struct errbuf *why);
+/* The same for transactions that only take away: they still work when the map is at its ceiling. */
+SHOAL_MUST_CHECK enum shoal_err store_write_freeing(struct store *s, store_write_fn *fn, void *arg,
+                                                    struct errbuf *why);
 
 SHOAL_MUST_CHECK enum shoal_err store_read_begin(struct store *s, struct store_txn **out,
                                                  struct errbuf *why);
 void store_read_end(struct store_txn *txn); /* NULL is fine */
 
-/* SHOAL_ENOTFOUND without touching `why`. */
+/* SHOAL_ENOTFOUND when absent. */
 enum shoal_err store_get(struct store_txn *txn, store_table t, struct slice key,
                          struct slice *value);
-enum shoal_err store_put(struct store_txn *txn, store_table t, struct slice key,
-                         struct slice value, struct errbuf *why);
+enum shoal_err store_put(struct store_txn *txn, store_table t, struct slice key, struct slice value,
+                         struct errbuf *why);
 /* Gives room for a value to be written in place before the next store call on this txn. */
 enum shoal_err store_put_reserve(struct store_txn *txn, store_table t, struct slice key, size_t len,
                                  void **room, struct errbuf *why);
 /* As store_put, for a key greater than every key of the table: packs pages full. */
 enum shoal_err store_append(struct store_txn *txn, store_table t, struct slice key,
                             struct slice value, struct errbuf *why);
-/* SHOAL_ENOTFOUND when absent. */
+/* SHOAL_ENOTFOUND when absent, without touching `why`. */
 enum shoal_err store_delete(struct store_txn *txn, store_table t, struct slice key,
                             struct errbuf *why);
 /* Empties the table. */
