@@ -13,6 +13,22 @@ foreach(name native llama models)
     set(SHOAL_${upper}_DIR "${CMAKE_MATCH_2}")
 endforeach()
 
+# A build directory outlives a change of versions: what was found in an older cache directory is
+# forgotten, and a changed pin configures anew.
+foreach(variable ShoalFaiss_INCLUDE_DIR ShoalFaiss_LIBRARY ShoalFaiss_C_LIBRARY ShoalNng_INCLUDE_DIR
+        ShoalNng_LIBRARY ShoalLlama_INCLUDE_DIR ShoalLlama_LIBRARY ShoalLlama_ggml_LIBRARY
+        ShoalLlama_ggml-cpu_LIBRARY ShoalLlama_ggml-base_LIBRARY)
+    if("${${variable}}" MATCHES "/(native|llama)-[0-9a-f]+/"
+            AND NOT "${${variable}}" MATCHES "^(${SHOAL_NATIVE_DIR}|${SHOAL_LLAMA_DIR})/")
+        unset(${variable} CACHE)
+    endif()
+endforeach()
+foreach(file native/Cargo.toml native/Cargo.lock native.sh llama.txt llama.sh models.txt models.py
+        models.sh embedder_to_gguf.py embedder_reference.py lib.sh install.sh)
+    set_property(DIRECTORY APPEND PROPERTY
+        CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/deps/${file}")
+endforeach()
+
 # Where the programs of the build tree look for models: beside bin/.
 if(IS_DIRECTORY "${SHOAL_MODELS_DIR}")
     file(MAKE_DIRECTORY "${SHOAL_OUTPUT_DIR}")
