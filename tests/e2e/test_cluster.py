@@ -1,0 +1,103 @@
+"""Three processes, three shards of one collection."""
+
+import random
+
+import pytest
+from shoald import Shoald
+
+DIM = 16
+POINTS = 600
+
+
+def vectors(seed, n):
+    r = random.Random(seed)
+    return [[r.gauss(0, 1) for _ in range(DIM)] for _ in range(n)]
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    first = Shoald(tmp_path / "a", name="a").start()
+    others = [Shoald(tmp_path / n, roles="gateway,node", join=first.nng, name=n).start() for n in ("b", "c")]
+    nodes = [first, *others]
+    yield nodes
+    for n in nodes:
+        n.kill()
+
+
+def fill(node):
+    data = vectors(7, POINTS)
+    node.ok("PUT", "/collections/c", {"vectors": {"size": DIM, "distance": "Euclid"}, "shard_number": 3})
+    for at in range(0, POINTS, 100):
+        points = [{"id": i, "vector": data[i], "payload": {"n": i}} for i in range(at, at + 100)]
+        node.ok("PUT", "/collections/c/points?wait=true", {"points": points})
+    return data
+
+
+def nearest(data, q, k):
+    order = sorted(range(len(data)), key=lambda i: sum((a - b) ** 2 for a, b in zip(data[i], q)))
+    return order[:k]
+
+
+def test_every_gateway_gives_the_exact_answer_over_all_shards(cluster):
+    data = fill(cluster[1])
+    for q in vectors(11, 10):
+        want = nearest(data, q, 10)
+        for node in cluster:
+            status, answer = node.call("POST", "/collections/c/points/query",
+                                       {"query": q, "limit": 10, "with_payload": True,
+                                        "params": {"exact": True}})
+            assert status == 200, answer
+            got = answer["result"]["points"]
+            assert [p["id"] for p in got] == want
+            assert [p["payload"]["n"] for p in got] == want
+            assert answer["coverage"] == {"shards_asked": 3, "shards_answered": 3}
+
+
+def test_scroll_count_and_fetch_go_over_all_shards(cluster):
+    fill(cluster[0])
+    seen, offset = [], None
+    while True:
+        page = cluster[2].ok("POST", "/collections/c/points/scroll", {"limit": 77, "offset": offset})
+        seen += [p["id"] for p in page["points"]]
+        offset = page["next_page_offset"]
+        if offset is None:
+            break
+    assert seen == list(range(POINTS))
+    assert cluster[1].ok("POST", "/collections/c/points/count", {})["count"] == POINTS
+    got = cluster[1].ok("POST", "/collections/c/points", {"ids": [500, 3, 77777, 3, 42]})
+    assert [p["id"] for p in got] == [500, 3, 42]
+
+
+def test_a_lost_node_gives_a_partial_answer_that_says_so_and_heals(cluster):
+    data = fill(cluster[0])
+    cluster[2].kill()
+    q = vectors(13, 1)[0]
+    status, answer = cluster[0].call("POST", "/collections/c/points/query?timeout=3",
+                                     {"query": q, "limit": 10, "params": {"exact": True}})
+    assert status == 200, answer
+    assert answer["coverage"] == {"shards_asked": 3, "shards_answered": 2}
+    assert len(answer["result"]["points"]) == 10
+    # Counting needs every shard: an error, not a wrong number.
+    status, answer = cluster[0].call("POST", "/collections/c/points/count?timeout=3", {})
+    assert status >= 500, answer
+    cluster[2].start()
+    status, answer = cluster[0].call("POST", "/collections/c/points/query",
+                                     {"query": q, "limit": 10, "params": {"exact": True}})
+    assert [p["id"] for p in answer["result"]["points"]] == nearest(data, q, 10)
+    assert answer["coverage"]["shards_answered"] == 3
+
+
+def test_searches_and_writes_go_on_while_the_catalog_is_away(cluster):
+    # The collection's shards may lie on the catalog's process too, so it gets one on the others alone.
+    data = fill(cluster[1])
+    cluster[0].kill()
+    q = vectors(17, 1)[0]
+    status, answer = cluster[1].call("POST", "/collections/c/points/query?timeout=3",
+                                     {"query": q, "limit": 5})
+    assert status == 200 and answer["coverage"]["shards_answered"] == 2
+    status, answer = cluster[1].call("PUT", "/collections/d?timeout=2",
+                                     {"vectors": {"size": 4, "distance": "Dot"}})
+    assert status in (408, 503), answer
+    cluster[0].start()
+    cluster[1].ok("PUT", "/collections/d", {"vectors": {"size": 4, "distance": "Dot"}})
+    assert len(data) == POINTS
