@@ -8,26 +8,20 @@
  * Growth. LMDB cannot move its map while any transaction of the process is live, and does not check
  * that. So every reader passes the gate: it counts itself in, and a grower, who holds `writer` and
  * has ended its own transaction, closes the gate, waits until the count is zero, moves the map and
- * opens the gate again. A reader that does not leave within GROW_WAIT_NS makes the growth fail with
- * SHOAL_EFULL instead of stopping the store for ever; that happens when a thread writes while it
- * reads.
- *
- * One opener. flock(2) on the data file itself, through a descriptor of our own, keeps a second
- * process and a second open in this process out, under whatever name the file is opened: unlike
- * fcntl locks, flock belongs to the descriptor. LMDB's own fcntl locks are on its lock file, which
- * we never touch.
- *
- * Short files. LMDB maps the file and trusts it; a page beyond its end is a SIGBUS. A file may
- * rightly be shorter than its last page number says (pages freed by the transaction that took them
- * are never written), so a writable one is lengthened by a hole: what was lost then reads as zeros,
- * which LMDB and our checksums answer with an error. A file built aside is lengthened when it is
- * synced, so a short read-only one is corrupt.
+ * opens the gate again. A reader that does not leave in time (grow_wait_ms) makes the growth fail
+ * with SHOAL_EFULL instead of stopping the store for ever; that happens when a thread writes while
+ * it reads.
  *
  * After a failed write or sync. LMDB leaves the old state standing when a commit fails before its
  * meta page is written. With "no space" the store goes on; with any other failure what the disk
  * holds is unknown (the kernel may have dropped pages it could not write), so the store refuses all
- * later writes. A failed meta page puts LMDB itself into that state, also when space was the cause:
- * commit_failed asks it. */
+ * later writes. Two cases need a closer look (write_failed). A failed meta page makes LMDB itself
+ * refuse, also when space was the cause. And LMDB calls a write that a full disk cut short EIO, so
+ * store_disk.c looks whether the disk is full and nothing else went wrong.
+ *
+ * Room for deletes. Deleting copies pages before it frees any. So ordinary writes stop
+ * STORE_RESERVE_BYTES early, in the map and on the disk, and store_write_freeing goes on. */
+#include "shard/store_disk.h"
 #include "shard/store_mdb.h"
 
 #include "base/clock.h"
@@ -35,28 +29,23 @@
 #include "base/thread.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#define GROW_WAIT_NS (10ull * 1000 * 1000 * 1000)
-#define FILE_MODE 0640
+#define GROW_WAIT_MS 10000u
 
 struct store {
     /* Immutable once open. */
     MDB_env *env;
-    char *path;
-    int fd; /* of the data file; carries the flock */
     size_t map_bytes_max;
-    bool read_only;
+    uint32_t grow_wait_ms;
+    bool keeps_reserve;
 
-    struct mutex writer; /* one write transaction; guards map_bytes and failed */
+    struct mutex writer;    /* one write transaction; guards the three below */
+    struct store_disk disk; /* its paths never change */
     size_t map_bytes;
     enum shoal_err failed; /* sticky; see the top of the file */
 
@@ -71,7 +60,7 @@ struct store {
 
 const char *store__path(const struct store *s)
 {
-    return s->path;
+    return s->disk.path;
 }
 
 /* --- open and close --------------------------------------------------------------------------- */
@@ -84,54 +73,6 @@ static size_t round_to_pages(size_t bytes)
         return SIZE_MAX / page * page;
     }
     return rounded / page * page;
-}
-
-/* A new file's name must be as durable as its first commit. */
-static enum shoal_err sync_parent(const char *path, struct errbuf *why)
-{
-    const char *slash = strrchr(path, '/');
-    const size_t len = slash == NULL ? 0 : (size_t)(slash - path);
-    char *dir = slash == NULL ? mem_strdup(".") : mem_strndup(path, len == 0 ? 1 : len);
-    if (dir == NULL) {
-        return SHOAL_ENOMEM;
-    }
-    enum shoal_err rc = SHOAL_OK;
-    const int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0) {
-        rc = err_errno(why, errno, "sync of directory %s", dir);
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    mem_free(dir);
-    return rc;
-}
-
-static enum shoal_err file_open(struct store *s, bool *is_new, struct errbuf *why)
-{
-    const int flags = s->read_only ? O_RDONLY : O_RDWR | O_CREAT;
-    s->fd = open(s->path, flags | O_CLOEXEC, FILE_MODE);
-    if (s->fd < 0) {
-        return err_errno(why, errno, "open of %s", s->path);
-    }
-    if (flock(s->fd, (s->read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) {
-        return errno == EWOULDBLOCK
-                   ? err_set(why, SHOAL_EBUSY, "%s is open already, here or in another process",
-                             s->path)
-                   : err_errno(why, errno, "lock of %s", s->path);
-    }
-    struct stat st;
-    if (fstat(s->fd, &st) != 0) {
-        return err_errno(why, errno, "stat of %s", s->path);
-    }
-    if (!S_ISREG(st.st_mode)) {
-        return err_set(why, SHOAL_ECORRUPT, "%s is not a regular file", s->path);
-    }
-    *is_new = st.st_size == 0;
-    if (*is_new && s->read_only) {
-        return err_set(why, SHOAL_ECORRUPT, "%s is empty", s->path);
-    }
-    return SHOAL_OK;
 }
 
 static unsigned env_flags(const struct store_config *config)
@@ -162,11 +103,11 @@ static enum shoal_err env_open(struct store *s, const struct store_config *confi
     }
     if (mrc == MDB_SUCCESS) {
         /* LMDB raises it to what the file already uses; a read-only map is exactly that. */
-        const size_t bytes = s->read_only ? 1 : config->map_bytes;
+        const size_t bytes = s->disk.read_only ? 1 : config->map_bytes;
         mrc = mdb_env_set_mapsize(s->env, round_to_pages(bytes));
     }
     if (mrc == MDB_SUCCESS) {
-        mrc = mdb_env_open(s->env, s->path, env_flags(config), FILE_MODE);
+        mrc = mdb_env_open(s->env, s->disk.path, env_flags(config), 0640);
     }
     return mrc == MDB_SUCCESS ? SHOAL_OK : store__fail(s, mrc, why, "open");
 }
@@ -181,37 +122,18 @@ static uint64_t file_bytes_named(struct store *s)
     return ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
 }
 
-static enum shoal_err file_lengthen(struct store *s, struct errbuf *why)
-{
-    const uint64_t want = file_bytes_named(s);
-    struct stat st;
-    if (fstat(s->fd, &st) != 0) {
-        return err_errno(why, errno, "stat of %s", s->path);
-    }
-    if ((uint64_t)st.st_size >= want) {
-        return SHOAL_OK;
-    }
-    if (s->read_only) {
-        return err_set(why, SHOAL_ECORRUPT, "%s is cut short: %jd of %" PRIu64 " bytes", s->path,
-                       (intmax_t)st.st_size, want);
-    }
-    return ftruncate(s->fd, (off_t)want) == 0 ? SHOAL_OK
-                                              : err_errno(why, errno, "lengthening of %s", s->path);
-}
-
 static enum shoal_err open_all(struct store *s, const struct store_config *config,
                                struct errbuf *why)
 {
-    bool is_new = false;
-    enum shoal_err rc = file_open(s, &is_new, why);
+    enum shoal_err rc = store_disk__open(&s->disk, config->path, config->read_only, why);
     if (rc == SHOAL_OK) {
         rc = env_open(s, config, why);
     }
     if (rc == SHOAL_OK) {
-        rc = file_lengthen(s, why);
+        rc = store_disk__lengthen(&s->disk, file_bytes_named(s), why);
     }
-    if (rc == SHOAL_OK && is_new) {
-        rc = sync_parent(s->path, why);
+    if (rc == SHOAL_OK && s->disk.is_new) {
+        rc = store_disk__sync_name(&s->disk, why);
     }
     if (rc != SHOAL_OK) {
         return rc;
@@ -234,15 +156,14 @@ enum shoal_err store_open(const struct store_config *config, struct store **out,
     if (s == NULL) {
         return SHOAL_ENOMEM;
     }
-    s->fd = -1;
-    s->read_only = config->read_only;
+    s->keeps_reserve = !config->read_only && config->sync != STORE_SYNC_BUILD;
+    s->grow_wait_ms = config->grow_wait_ms == 0 ? GROW_WAIT_MS : config->grow_wait_ms;
     s->map_bytes_max = round_to_pages(config->map_bytes_max);
     mutex_init(&s->writer);
     mutex_init(&s->gate);
     cond_init(&s->gate_opened);
     cond_init(&s->readers_left);
-    s->path = mem_strdup(config->path);
-    enum shoal_err rc = s->path == NULL ? SHOAL_ENOMEM : open_all(s, config, why);
+    enum shoal_err rc = open_all(s, config, why);
     if (rc != SHOAL_OK) {
         store_close(s);
         return rc;
@@ -260,14 +181,11 @@ void store_close(struct store *s)
     if (s->env != NULL) {
         mdb_env_close(s->env);
     }
-    if (s->fd >= 0) {
-        close(s->fd); /* gives the flock back */
-    }
     cond_release(&s->readers_left);
     cond_release(&s->gate_opened);
     mutex_release(&s->gate);
     mutex_release(&s->writer);
-    mem_free(s->path);
+    store_disk__release(&s->disk);
     mem_free(s);
 }
 
@@ -276,7 +194,7 @@ void store_close(struct store *s)
 static void gate_enter(struct store *s)
 {
     mutex_lock(&s->gate);
-    while (s->growing) { /* ends within GROW_WAIT_NS */
+    while (s->growing) { /* ends within grow_wait_ms */
         cond_wait(&s->gate_opened, &s->gate);
     }
     s->readers++;
@@ -309,13 +227,13 @@ static bool address_space_has(size_t bytes)
 static enum shoal_err map_move(struct store *s, size_t bytes, struct errbuf *why)
 {
     if (!address_space_has(bytes)) {
-        return err_set(why, SHOAL_ENOMEM, "%s: no address space for a map of %zu bytes", s->path,
-                       bytes);
+        return err_set(why, SHOAL_ENOMEM, "%s: no address space for a map of %zu bytes",
+                       s->disk.path, bytes);
     }
     const int mrc = mdb_env_set_mapsize(s->env, bytes);
     if (mrc != MDB_SUCCESS) {
         s->failed = SHOAL_EIO; /* the map is gone */
-        return err_set(why, SHOAL_EIO, "%s: map of %zu bytes: %s", s->path, bytes,
+        return err_set(why, SHOAL_EIO, "%s: map of %zu bytes: %s", s->disk.path, bytes,
                        mdb_strerror(mrc));
     }
     s->map_bytes = bytes;
@@ -329,20 +247,20 @@ static enum shoal_err map_grow(struct store *s, size_t ceiling, struct errbuf *w
         return err_set(why, SHOAL_EFULL,
                        "%s is full: %zu bytes is the most it may hold; delete "
                        "something or raise the limit",
-                       s->path, ceiling);
+                       s->disk.path, ceiling);
     }
     size_t bytes = 0;
     if (!size_mul(s->map_bytes, 2, &bytes) || bytes > ceiling) {
         bytes = ceiling;
     }
     enum shoal_err rc = SHOAL_OK;
-    const uint64_t deadline_ns = clock_mono_ns(clock_real()) + GROW_WAIT_NS;
+    const uint64_t deadline_ns = clock_mono_ns(clock_real()) + s->grow_wait_ms * 1000000ull;
     mutex_lock(&s->gate);
     s->growing = true;
     while (rc == SHOAL_OK && s->readers > 0) {
         if (!cond_wait_until(&s->readers_left, &s->gate, deadline_ns) && s->readers > 0) {
             rc = err_set(why, SHOAL_EFULL, "%s: the map cannot grow while a reader stays open",
-                         s->path);
+                         s->disk.path);
         }
     }
     if (rc == SHOAL_OK) {
@@ -356,17 +274,19 @@ static enum shoal_err map_grow(struct store *s, size_t ceiling, struct errbuf *w
 
 /* --- transactions ----------------------------------------------------------------------------- */
 
-/* A commit that failed for lack of space left the old state standing, unless it got as far as the
- * meta page: then LMDB refuses every later transaction. */
-static enum shoal_err commit_failed(struct store *s, int mrc, struct errbuf *why)
+/* After a write transaction that failed with rc and is ended. What it wrote before the meta page
+ * is of no account, so a lack of space or memory needs no more than another try. */
+static enum shoal_err write_failed(struct store *s, enum shoal_err rc, struct errbuf *why)
 {
-    enum shoal_err rc = store__fail(s, mrc, why, "commit");
+    if (rc == SHOAL_EIO && store_disk__is_full(&s->disk)) {
+        rc = err_set(why, SHOAL_EFULL, "%s: no space left on its disk", s->disk.path);
+    }
     MDB_txn *probe = NULL;
     const bool usable = mdb_txn_begin(s->env, NULL, 0, &probe) == MDB_SUCCESS;
     if (usable) {
         mdb_txn_abort(probe);
     }
-    if (usable && (rc == SHOAL_EFULL || rc == SHOAL_ENOMEM)) {
+    if (usable && rc != SHOAL_EIO && rc != SHOAL_ECORRUPT) {
         return rc;
     }
     s->failed = rc == SHOAL_ECORRUPT ? rc : SHOAL_EIO;
@@ -378,12 +298,12 @@ static enum shoal_err write_once(struct store *s, store_write_fn *fn, void *arg,
 {
     *map_full = false;
     if (s->failed != SHOAL_OK) {
-        return err_set(why, s->failed, "%s: an earlier write failed; open it again", s->path);
+        return err_set(why, s->failed, "%s: an earlier write failed; open it again", s->disk.path);
     }
     struct store_txn txn = { .store = s };
     int mrc = mdb_txn_begin(s->env, NULL, 0, &txn.mdb);
     if (mrc != MDB_SUCCESS) {
-        return commit_failed(s, mrc, why);
+        return write_failed(s, store__fail(s, mrc, why, "begin writing"), why);
     }
     enum shoal_err rc = fn(arg, &txn, why);
     if (rc == SHOAL_OK) {
@@ -392,10 +312,8 @@ static enum shoal_err write_once(struct store *s, store_write_fn *fn, void *arg,
     *map_full = txn.map_full;
     if (rc != SHOAL_OK) {
         mdb_txn_abort(txn.mdb);
-        if (txn.failed == SHOAL_EIO) {
-            s->failed = SHOAL_EIO; /* pages are also written before the commit, when many */
-        }
-        return rc;
+        /* Pages are also written before the commit, when there are many. */
+        return txn.failed == SHOAL_EIO ? write_failed(s, SHOAL_EIO, why) : rc;
     }
     mrc = mdb_txn_commit(txn.mdb); /* ends the transaction in any case */
     if (mrc == MDB_MAP_FULL) {     /* the list of free pages is written at the commit */
@@ -403,7 +321,7 @@ static enum shoal_err write_once(struct store *s, store_write_fn *fn, void *arg,
         return store__fail(s, mrc, why, "commit");
     }
     if (mrc != MDB_SUCCESS) {
-        return commit_failed(s, mrc, why);
+        return write_failed(s, store__fail(s, mrc, why, "commit"), why);
     }
     atomic_fetch_add_explicit(&s->commits, 1, memory_order_relaxed);
     return SHOAL_OK;
@@ -412,10 +330,6 @@ static enum shoal_err write_once(struct store *s, store_write_fn *fn, void *arg,
 static enum shoal_err write_growing(struct store *s, size_t ceiling, store_write_fn *fn, void *arg,
                                     struct errbuf *why)
 {
-    if (s->read_only) {
-        return err_set(why, SHOAL_EINVAL, "%s is open for reading only", s->path);
-    }
-    mutex_lock(&s->writer);
     bool map_full = false;
     enum shoal_err rc = write_once(s, fn, arg, &map_full, why);
     while (map_full) { /* each round at least doubles the map or ends */
@@ -426,23 +340,96 @@ static enum shoal_err write_growing(struct store *s, size_t ceiling, store_write
         }
         rc = write_once(s, fn, arg, &map_full, why);
     }
-    mutex_unlock(&s->writer);
+    return rc;
+}
+
+static enum shoal_err check_writable(const struct store *s, struct errbuf *why)
+{
+    return s->disk.read_only
+               ? err_set(why, SHOAL_EINVAL, "%s is open for reading only", s->disk.path)
+               : SHOAL_OK;
+}
+
+/* Each value of LMDB's own table 0 begins with the number of pages it names. */
+static uint64_t free_pages(struct store_txn *txn)
+{
+    MDB_cursor *cursor = NULL;
+    if (mdb_cursor_open(txn->mdb, 0, &cursor) != MDB_SUCCESS) {
+        return 0;
+    }
+    uint64_t pages = 0;
+    MDB_val k;
+    MDB_val v;
+    while (mdb_cursor_get(cursor, &k, &v, MDB_NEXT) == MDB_SUCCESS) {
+        size_t n = 0;
+        if (v.mv_size >= sizeof(n)) {
+            memcpy(&n, v.mv_data, sizeof(n));
+            pages += n;
+        }
+    }
+    mdb_cursor_close(cursor);
+    return pages;
+}
+
+static uint64_t free_bytes_inside(struct store *s)
+{
+    struct store_txn *txn = NULL;
+    if (store_read_begin(s, &txn, NULL) != SHOAL_OK) {
+        return 0;
+    }
+    MDB_stat stat;
+    mdb_env_stat(s->env, &stat);
+    const uint64_t bytes = free_pages(txn) * stat.ms_psize;
+    store_read_end(txn);
+    return bytes;
+}
+
+/* Whether an ordinary write leaves enough for deletes: the reserve on the disk, or, on a disk that
+ * stays full, as much in free pages of the file itself. */
+static enum shoal_err reserve_ensure(struct store *s, struct errbuf *why)
+{
+    enum shoal_err rc = s->keeps_reserve ? store_disk__reserve_take(&s->disk, why) : SHOAL_OK;
+    if (rc == SHOAL_EFULL && free_bytes_inside(s) >= STORE_RESERVE_BYTES) {
+        err_clear(why);
+        rc = SHOAL_OK;
+    }
     return rc;
 }
 
 enum shoal_err store_write(struct store *s, store_write_fn *fn, void *arg, struct errbuf *why)
 {
-    return write_growing(s, s->map_bytes_max, fn, arg, why);
+    enum shoal_err rc = check_writable(s, why);
+    if (rc != SHOAL_OK) {
+        return rc;
+    }
+    mutex_lock(&s->writer);
+    rc = reserve_ensure(s, why);
+    if (rc == SHOAL_OK) {
+        rc = write_growing(s, s->map_bytes_max, fn, arg, why);
+    }
+    mutex_unlock(&s->writer);
+    return rc;
 }
 
 enum shoal_err store_write_freeing(struct store *s, store_write_fn *fn, void *arg,
                                    struct errbuf *why)
 {
+    enum shoal_err rc = check_writable(s, why);
+    if (rc != SHOAL_OK) {
+        return rc;
+    }
     size_t ceiling = 0;
     if (!size_add(s->map_bytes_max, round_to_pages(STORE_RESERVE_BYTES), &ceiling)) {
         ceiling = s->map_bytes_max;
     }
-    return write_growing(s, ceiling, fn, arg, why);
+    mutex_lock(&s->writer);
+    rc = write_growing(s, ceiling, fn, arg, why);
+    if (rc == SHOAL_EFULL && store_disk__reserve_drop(&s->disk)) {
+        err_clear(why);
+        rc = write_growing(s, ceiling, fn, arg, why);
+    }
+    mutex_unlock(&s->writer);
+    return rc;
 }
 
 enum shoal_err store_read_begin(struct store *s, struct store_txn **out, struct errbuf *why)
@@ -500,7 +487,7 @@ static enum shoal_err table_find(struct store *s, struct table_opening *o, struc
     if (mrc != MDB_SUCCESS) {
         mdb_txn_abort(txn);
         return mrc == MDB_NOTFOUND
-                   ? err_set(why, SHOAL_ENOTFOUND, "%s has no table %s", s->path, o->name)
+                   ? err_set(why, SHOAL_ENOTFOUND, "%s has no table %s", s->disk.path, o->name)
                    : store__fail(s, mrc, why, "open table");
     }
     mrc = mdb_txn_commit(txn);
@@ -513,7 +500,7 @@ enum shoal_err store_table_open(struct store *s, const char *name, store_table *
     *out = 0;
     struct table_opening o = { .name = name };
     enum shoal_err rc = SHOAL_OK;
-    if (s->read_only) {
+    if (s->disk.read_only) {
         mutex_lock(&s->writer); /* LMDB opens one handle at a time */
         rc = table_find(s, &o, why);
         mutex_unlock(&s->writer);
@@ -530,15 +517,15 @@ enum shoal_err store_table_open(struct store *s, const char *name, store_table *
 
 enum shoal_err store_sync(struct store *s, struct errbuf *why)
 {
-    if (s->read_only) {
+    if (s->disk.read_only) {
         return SHOAL_OK;
     }
     mutex_lock(&s->writer);
     enum shoal_err rc = s->failed;
     if (rc != SHOAL_OK) {
-        rc = err_set(why, rc, "%s: an earlier write failed; open it again", s->path);
+        rc = err_set(why, rc, "%s: an earlier write failed; open it again", s->disk.path);
     } else {
-        rc = file_lengthen(s, why);
+        rc = store_disk__lengthen(&s->disk, file_bytes_named(s), why);
     }
     if (rc == SHOAL_OK) {
         const int mrc = mdb_env_sync(s->env, 1);
@@ -549,27 +536,6 @@ enum shoal_err store_sync(struct store *s, struct errbuf *why)
     }
     mutex_unlock(&s->writer);
     return rc;
-}
-
-/* Each value of LMDB's own table 0 begins with the number of pages it names. */
-static uint64_t free_pages(struct store_txn *txn)
-{
-    MDB_cursor *cursor = NULL;
-    if (mdb_cursor_open(txn->mdb, 0, &cursor) != MDB_SUCCESS) {
-        return 0;
-    }
-    uint64_t pages = 0;
-    MDB_val k;
-    MDB_val v;
-    while (mdb_cursor_get(cursor, &k, &v, MDB_NEXT) == MDB_SUCCESS) {
-        size_t n = 0;
-        if (v.mv_size >= sizeof(n)) {
-            memcpy(&n, v.mv_data, sizeof(n));
-            pages += n;
-        }
-    }
-    mdb_cursor_close(cursor);
-    return pages;
 }
 
 void store_stats(struct store *s, struct store_stats *out)

@@ -13,7 +13,7 @@
  * grown between transactions up to map_bytes_max, and the write is run again; so a store_write_fn
  * must be repeatable. Growth waits for the readers inside and holds new ones back: a thread that
  * has a read transaction open must neither write nor begin another one (the growth gives up after
- * 10 s with SHOAL_EFULL; without growth it would work, which makes it easy to miss).
+ * a while with SHOAL_EFULL; without growth it would work, which makes it easy to miss).
  *
  * Values begin at even addresses only; those that fill more than half a page begin 16 bytes into
  * one. */
@@ -30,8 +30,9 @@
 #define STORE_KEY_MAX 511
 #define STORE_TABLES_MAX 32
 #define STORE_READERS_MAX 1024
-/* What store_write_freeing may take beyond map_bytes_max: deleting copies pages first. */
-#define STORE_RESERVE_BYTES (16u << 20)
+/* Kept back for store_write_freeing, in the map and (beside the file) on the disk: deleting copies
+ * pages before it frees any. */
+#define STORE_RESERVE_BYTES (4u << 20)
 
 enum store_sync {
     STORE_SYNC_FULL,    /* a commit that returned survives power loss */
@@ -44,8 +45,9 @@ struct store_config {
     size_t map_bytes;     /* first size of the map; rounded up to pages */
     size_t map_bytes_max; /* ceiling when it grows */
     enum store_sync sync;
-    bool read_only;      /* no lock file; the file must not change while open */
-    uint32_t tables_max; /* 1..STORE_TABLES_MAX */
+    bool read_only;        /* no lock file; the file must not change while open */
+    uint32_t tables_max;   /* 1..STORE_TABLES_MAX */
+    uint32_t grow_wait_ms; /* how long a growth waits for readers to leave; 0: 10 s */
 };
 
 struct store;
@@ -80,7 +82,8 @@ SHOAL_MUST_CHECK enum shoal_err store_table_open(struct store *s, const char *na
 typedef enum shoal_err store_write_fn(void *arg, struct store_txn *txn, struct errbuf *why);
 SHOAL_MUST_CHECK enum shoal_err store_write(struct store *s, store_write_fn *fn, void *arg,
                                             struct errbuf *why);
-/* The same for transactions that only take away: they still work when the map is at its ceiling. */
+/* The same for transactions that only take away: they still work when the map is at its ceiling or
+ * the disk is full. */
 SHOAL_MUST_CHECK enum shoal_err store_write_freeing(struct store *s, store_write_fn *fn, void *arg,
                                                     struct errbuf *why);
 
