@@ -39,10 +39,12 @@ static const struct config_option table[] = {
     {.key = "limits", .kind = CONFIG_STRING, .value = "RULES", .section = "Limits",
      .help = "Rate limits per tenant, as in \"req=requests:100/s,burst=200; "
              "gen=generated_tokens:5000/min\"."},
-    {.key = "embedder", .kind = CONFIG_STRING, .value = "FILE", .section = "Models",
-     .help = "Embedding model (GGUF) of the generator; \"off\" for none."},
-    {.key = "generator", .kind = CONFIG_STRING, .value = "FILE", .section = "Models",
-     .help = "Language model (GGUF) of the generator; \"off\" for none."},
+    {.key = "models", .kind = CONFIG_STRING, .value = "DIR", .section = "Models",
+     .help = "Directory with models.json and the model files of the generator; by default "
+             "../models or ../share/shoal/models beside the program. \"off\" for no models."},
+    {.key = "model-threads", .kind = CONFIG_U64, .fallback = "0", .value = "N",
+     .section = "Models", .max = 256,
+     .help = "Threads of the generator's models; 0 takes one per core."},
     {.key = "threads", .kind = CONFIG_U64, .fallback = "8", .value = "N", .section = "Resources",
      .min = 1, .max = 256, .help = "Threads that run requests."},
     {.key = "builders", .kind = CONFIG_U64, .fallback = "1", .value = "N",
@@ -137,8 +139,8 @@ static void take(struct options *o)
     o->nng = config_string(c, "nng");
     o->join = config_string(c, "join");
     o->name = config_string(c, "name");
-    o->embedder = unless_off(config_string(c, "embedder"));
-    o->generator = unless_off(config_string(c, "generator"));
+    o->models = config_string(c, "models");
+    o->model_threads = config_u64(c, "model-threads");
     o->threads = config_u64(c, "threads");
     o->builders = config_u64(c, "builders");
     o->body_bytes_max = config_u64(c, "body-max");

@@ -21,8 +21,8 @@ struct options {
     const char *nng;
     const char *join;      /* NULL: the catalog is here */
     const char *name;      /* NULL: from the data directory's identity */
-    const char *embedder;  /* model files; NULL: none */
-    const char *generator;
+    const char *models;    /* directory; NULL: beside the program; "off": none */
+    uint64_t model_threads;
     uint64_t threads;
     uint64_t builders;
     uint64_t body_bytes_max;
