@@ -1,0 +1,40 @@
+/* Answerable: did retrieval find anything good enough to ask the model about?
+ *
+ * Small models answer whatever they are asked, so abstaining is decided here, before the model,
+ * from the cosine of the best passages and from how many of the question's content words they have.
+ * The thresholds are fitted for all-MiniLM-L6-v2; bench/bench_answerable.c measures hits, false
+ * answers and false abstentions on a set of questions.
+ *
+ * Pure. Threads: any. */
+#ifndef SHOAL_SLM_ANSWERABLE_H
+#define SHOAL_SLM_ANSWERABLE_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/slice.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct answerable_passage {
+    struct slice title;
+    struct slice text;
+    float cosine;
+};
+
+struct answerable {
+    bool yes;
+    uint32_t best; /* the passage that fits the question best by both measures */
+    float score;   /* of it: at least ANSWERABLE_SCORE_MIN for yes */
+    float cosine;  /* of it */
+    float overlap; /* of it: share of the question's content words, 0..1 */
+};
+
+/* No passage is a no. SHOAL_ENOMEM. */
+SHOAL_MUST_CHECK enum shoal_err answerable_decide(struct slice question,
+                                                  const struct answerable_passage *passages,
+                                                  size_t len, struct arena *arena,
+                                                  struct answerable *out);
+
+#endif

@@ -1,0 +1,31 @@
+/* Sentence: where sentences begin and end.
+ *
+ * A sentence ends at . ! ? or an ellipsis (with the closing quotes and brackets behind it) before a
+ * blank and a word that can begin one, at the full stops of Chinese, Japanese, Hindi and Arabic,
+ * and at a line's end when the line is a block of its own (an empty line, a list item). Not at
+ * abbreviations ("e.g.", "Dr.", "U.S."), initials, decimals, file names and versions.
+ *
+ * Pure. Threads: any. */
+#ifndef SHOAL_SLM_SENTENCE_H
+#define SHOAL_SLM_SENTENCE_H
+
+#include "base/slice.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct sentence_iter {
+    struct slice text;
+    size_t at;
+};
+
+struct sentence {
+    size_t begin; /* first byte that is no blank */
+    size_t end;   /* behind its last byte, blanks not included */
+};
+
+struct sentence_iter sentence_iter(struct slice text);
+/* False at the end. Sentences are in order, never empty, and all non-blank bytes are in one. */
+bool sentence_next(struct sentence_iter *it, struct sentence *out);
+
+#endif
