@@ -72,7 +72,7 @@ static struct mapping map_file(const char *path)
         perror(path);
         exit(1);
     }
-    struct mapping m = {.len = (size_t)st.st_size};
+    struct mapping m = { .len = (size_t)st.st_size };
     void *data = mmap(NULL, m.len, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
     if (data == MAP_FAILED) {
         perror(path);
@@ -117,6 +117,12 @@ static const float *query_at(const struct bench *b, size_t i)
 /* Resident memory of this process now and at its peak, in MB, from the kernel's own count. */
 static void print_memory(const char *when)
 {
+    static const struct {
+        const char *field;
+        const char *name;
+    } fields[] = { { "VmHWM:", "peak_mb" },
+                   { "RssAnon:", "private_mb" },
+                   { "RssFile:", "file_mb" } };
     FILE *f = fopen("/proc/self/status", "r");
     if (f == NULL) {
         return;
@@ -124,13 +130,11 @@ static void print_memory(const char *when)
     char line[256];
     (void)printf("memory when=%s", when);
     while (fgets(line, sizeof(line), f) != NULL) {
-        unsigned long kb = 0;
-        if (sscanf(line, "VmHWM: %lu", &kb) == 1) {
-            (void)printf(" peak_mb=%lu", kb / 1024);
-        } else if (sscanf(line, "RssAnon: %lu", &kb) == 1) {
-            (void)printf(" private_mb=%lu", kb / 1024);
-        } else if (sscanf(line, "RssFile: %lu", &kb) == 1) {
-            (void)printf(" file_mb=%lu", kb / 1024);
+        for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+            size_t len = strlen(fields[i].field);
+            if (strncmp(line, fields[i].field, len) == 0) {
+                (void)printf(" %s=%lu", fields[i].name, strtoul(line + len, NULL, 10) / 1024);
+            }
         }
     }
     (void)printf("\n");
@@ -182,9 +186,8 @@ static void prepare_index(struct bench *b)
     (void)snprintf(path, sizeof(path), "%s.rows", b->opt.stored);
     b->vectors = map_file(path);
     uint64_t start_ns = clock_mono_ns(clock_real());
-    enum shoal_err rc =
-        index_open(&b->opt.config, (const void *)b->vectors.data, b->rows,
-                   (struct slice){b->bytes.data, b->bytes.len}, &b->index, &why);
+    enum shoal_err rc = index_open(&b->opt.config, (const void *)b->vectors.data, b->rows,
+                                   (struct slice){ b->bytes.data, b->bytes.len }, &b->index, &why);
     if (rc != SHOAL_OK) {
         die("open", rc, &why);
     }
@@ -372,22 +375,46 @@ static void usage(void)
 }
 
 enum option_id {
-    OPT_BASE = 1, OPT_QUERY, OPT_DIM, OPT_KIND, OPT_DISTANCE, OPT_M, OPT_EFC, OPT_NLIST,
-    OPT_THREADS, OPT_SEED, OPT_SETTINGS, OPT_K, OPT_ROWS, OPT_ALLOW, OPT_REPEAT, OPT_STORED,
-    OPT_TRUTH, OPT_RECALL_MIN
+    OPT_BASE = 1,
+    OPT_QUERY,
+    OPT_DIM,
+    OPT_KIND,
+    OPT_DISTANCE,
+    OPT_M,
+    OPT_EFC,
+    OPT_NLIST,
+    OPT_THREADS,
+    OPT_SEED,
+    OPT_SETTINGS,
+    OPT_K,
+    OPT_ROWS,
+    OPT_ALLOW,
+    OPT_REPEAT,
+    OPT_STORED,
+    OPT_TRUTH,
+    OPT_RECALL_MIN
 };
 
 static const struct option long_options[] = {
-    {"base", 1, NULL, OPT_BASE},         {"query", 1, NULL, OPT_QUERY},
-    {"dim", 1, NULL, OPT_DIM},           {"kind", 1, NULL, OPT_KIND},
-    {"distance", 1, NULL, OPT_DISTANCE}, {"m", 1, NULL, OPT_M},
-    {"ef-construction", 1, NULL, OPT_EFC}, {"nlist", 1, NULL, OPT_NLIST},
-    {"threads", 1, NULL, OPT_THREADS},   {"seed", 1, NULL, OPT_SEED},
-    {"settings", 1, NULL, OPT_SETTINGS}, {"k", 1, NULL, OPT_K},
-    {"rows", 1, NULL, OPT_ROWS},         {"allow", 1, NULL, OPT_ALLOW},
-    {"repeat", 1, NULL, OPT_REPEAT},     {"stored", 1, NULL, OPT_STORED},
-    {"truth", 1, NULL, OPT_TRUTH},       {"recall-min", 1, NULL, OPT_RECALL_MIN},
-    {NULL, 0, NULL, 0},
+    { "base", 1, NULL, OPT_BASE },
+    { "query", 1, NULL, OPT_QUERY },
+    { "dim", 1, NULL, OPT_DIM },
+    { "kind", 1, NULL, OPT_KIND },
+    { "distance", 1, NULL, OPT_DISTANCE },
+    { "m", 1, NULL, OPT_M },
+    { "ef-construction", 1, NULL, OPT_EFC },
+    { "nlist", 1, NULL, OPT_NLIST },
+    { "threads", 1, NULL, OPT_THREADS },
+    { "seed", 1, NULL, OPT_SEED },
+    { "settings", 1, NULL, OPT_SETTINGS },
+    { "k", 1, NULL, OPT_K },
+    { "rows", 1, NULL, OPT_ROWS },
+    { "allow", 1, NULL, OPT_ALLOW },
+    { "repeat", 1, NULL, OPT_REPEAT },
+    { "stored", 1, NULL, OPT_STORED },
+    { "truth", 1, NULL, OPT_TRUTH },
+    { "recall-min", 1, NULL, OPT_RECALL_MIN },
+    { NULL, 0, NULL, 0 },
 };
 
 static void take_option(struct options *o, int id, const char *value)
@@ -429,12 +456,12 @@ static struct options parse_options(int argc, char **argv)
 {
     struct options o = {
         .stored = "bench_index",
-        .config = {.kind = INDEX_HNSW,
-                   .distance = DISTANCE_COSINE,
-                   .m = 32,
-                   .ef_construction = 200,
-                   .threads = 2,
-                   .seed = 1},
+        .config = { .kind = INDEX_HNSW,
+                    .distance = DISTANCE_COSINE,
+                    .m = 32,
+                    .ef_construction = 200,
+                    .threads = 2,
+                    .seed = 1 },
         .k = 10,
         .settings_len = 1,
         .allow = 1,
@@ -451,7 +478,7 @@ static struct options parse_options(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct bench b = {.opt = parse_options(argc, argv)};
+    struct bench b = { .opt = parse_options(argc, argv) };
     size_t row_bytes = b.opt.config.dim * sizeof(float);
     b.base = map_file(b.opt.base);
     b.query = map_file(b.opt.query);

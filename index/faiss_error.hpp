@@ -7,15 +7,20 @@
 #include <exception>
 #include <new>
 
-namespace shoal {
+namespace shoal
+{
 
 /* Thrown inside the shim only, to leave FAISS when the caller's build was cancelled. */
 struct Canceled : std::exception {
-    const char *what() const noexcept override { return "the build was cancelled"; }
+    const char *what() const noexcept override
+    {
+        return "the build was cancelled";
+    }
 };
 
 /* Runs fn, which may throw, and answers with a code. */
-template <class Fn> enum shoal_err guarded(struct errbuf *why, const char *doing, Fn fn) noexcept
+template <class Fn>
+enum shoal_err guarded(struct errbuf *why, const char *doing, Fn fn) noexcept
 {
     try {
         fn();

@@ -19,10 +19,13 @@ struct faiss_graph {
     faiss_graph_config config;
     faiss::HNSW hnsw;
 
-    explicit faiss_graph(const faiss_graph_config &c) : config(c), hnsw(static_cast<int>(c.m)) {}
+    explicit faiss_graph(const faiss_graph_config &c) : config(c), hnsw(static_cast<int>(c.m))
+    {
+    }
 };
 
-namespace {
+namespace
+{
 
 using faiss::HNSW;
 using node_t = HNSW::storage_idx_t;
@@ -39,14 +42,19 @@ struct RowsDistance : faiss::DistanceComputer {
     const faiss_graph_config &config;
     const float *query = nullptr;
 
-    explicit RowsDistance(const faiss_graph_config &c) : config(c) {}
+    explicit RowsDistance(const faiss_graph_config &c) : config(c)
+    {
+    }
 
     const float *row(faiss::idx_t i) const
     {
         return config.vectors + static_cast<size_t>(i) * config.dim;
     }
 
-    void set_query(const float *x) override { query = x; }
+    void set_query(const float *x) override
+    {
+        query = x;
+    }
 
     float operator()(faiss::idx_t i) override
     {
@@ -57,8 +65,8 @@ struct RowsDistance : faiss::DistanceComputer {
                            const faiss::idx_t i3, float &d0, float &d1, float &d2,
                            float &d3) override
     {
-        const uint32_t rows[4] = {static_cast<uint32_t>(i0), static_cast<uint32_t>(i1),
-                                  static_cast<uint32_t>(i2), static_cast<uint32_t>(i3)};
+        const uint32_t rows[4] = { static_cast<uint32_t>(i0), static_cast<uint32_t>(i1),
+                                   static_cast<uint32_t>(i2), static_cast<uint32_t>(i3) };
         float keys[4];
         config.metric.gather(query, config.vectors, config.dim, rows, 4, keys);
         d0 = sane(keys[0]);
@@ -67,12 +75,9 @@ struct RowsDistance : faiss::DistanceComputer {
         d3 = sane(keys[3]);
     }
 
-    /* FAISS's pruning drops a link when it is strictly nearer to a kept one than to the row. Equal
-     * rows tie, all survive, fill the list, and a crowd of equal rows becomes an island without a
-     * way out. One float nearer settles ties the other way: of equal rows the first is kept. */
     float symmetric_dis(faiss::idx_t i, faiss::idx_t j) override
     {
-        return std::nextafter(between(i, j), -std::numeric_limits<float>::infinity());
+        return between(i, j);
     }
 
     float between(faiss::idx_t i, faiss::idx_t j) const
@@ -94,7 +99,8 @@ struct faiss_worker {
     }
 };
 
-namespace {
+namespace
+{
 
 /* Writes at most `cap` links, nearest first, and ends the list when it is not full. */
 void write_links(node_t *list, size_t cap, const std::vector<Farther> &links)
@@ -140,7 +146,8 @@ std::vector<Farther> prune(faiss_worker &w, std::priority_queue<Farther> &input,
     return kept;
 }
 
-void connect_layer(faiss_worker &w, uint32_t row, unsigned layer, node_t nearest, float key)
+/* Writes the links of a row on one layer and returns the nearest row met. */
+node_t connect_layer(faiss_worker &w, uint32_t row, unsigned layer, node_t nearest, float key)
 {
     std::priority_queue<Closer> found;
     faiss::search_neighbors_to_add(w.graph.hnsw, w.distance, found, nearest, key,
@@ -154,22 +161,37 @@ void connect_layer(faiss_worker &w, uint32_t row, unsigned layer, node_t nearest
     size_t cap = 0;
     node_t *list = list_of(w.graph.hnsw, row, layer, &cap);
     write_links(list, cap, prune(w, candidates, cap));
+    return list[0] < 0 ? nearest : list[0];
 }
 
-void connect(faiss_worker &w, uint32_t row)
+bool are_twins(const faiss_worker &w, faiss::idx_t i, faiss::idx_t j)
+{
+    const float *a = w.distance.row(i);
+    const float *b = w.distance.row(j);
+    double difference = 0;
+    double length = 0;
+    for (size_t at = 0; at < w.graph.config.dim; at++) {
+        double step = static_cast<double>(a[at]) - static_cast<double>(b[at]);
+        difference += step * step;
+        length += static_cast<double>(a[at]) * static_cast<double>(a[at]);
+    }
+    return difference <= FAISS_TWIN_LENGTH * FAISS_TWIN_LENGTH * length;
+}
+
+/* Returns the row's twin, or the row itself. */
+uint32_t connect(faiss_worker &w, uint32_t row)
 {
     HNSW &hnsw = w.graph.hnsw;
-    assert(hnsw.entry_point >= 0);
-    if (hnsw.entry_point == static_cast<node_t>(row)) {
-        return; /* the first row: there is nothing to link to */
-    }
+    assert(hnsw.entry_point >= 0 && hnsw.entry_point != static_cast<node_t>(row));
     w.distance.set_query(w.distance.row(row));
     int top = std::min(hnsw.levels[row] - 1, hnsw.max_level);
     float key = 0;
     node_t nearest = descend(w, top, &key);
+    node_t met = nearest;
     for (int layer = top; layer >= 0; layer--) {
-        connect_layer(w, row, static_cast<unsigned>(layer), nearest, key);
+        met = connect_layer(w, row, static_cast<unsigned>(layer), nearest, key);
     }
+    return are_twins(w, row, met) ? static_cast<uint32_t>(met) : row;
 }
 
 void merge(faiss_worker &w, uint32_t target, unsigned layer, const uint32_t *sources,
@@ -260,9 +282,11 @@ void faiss_worker_free(struct faiss_worker *worker)
     delete worker;
 }
 
-enum shoal_err faiss_worker_connect(struct faiss_worker *worker, uint32_t row, struct errbuf *why)
+enum shoal_err faiss_worker_connect(struct faiss_worker *worker, uint32_t row, uint32_t *twin_of,
+                                    struct errbuf *why)
 {
-    return shoal::guarded(why, "HNSW links", [&] { connect(*worker, row); });
+    *twin_of = row;
+    return shoal::guarded(why, "HNSW links", [&] { *twin_of = connect(*worker, row); });
 }
 
 enum shoal_err faiss_worker_merge(struct faiss_worker *worker, uint32_t target, unsigned layer,
@@ -282,8 +306,7 @@ enum shoal_err faiss_worker_nearest(struct faiss_worker *worker, uint32_t row, u
         float key = 0;
         node_t nearest = descend(w, 0, &key);
         std::priority_queue<Closer> found;
-        faiss::search_neighbors_to_add(w.graph.hnsw, w.distance, found, nearest, key, 0,
-                                       w.visited);
+        faiss::search_neighbors_to_add(w.graph.hnsw, w.distance, found, nearest, key, 0, w.visited);
         for (; found.size() > cap; found.pop()) {
         }
         *n_out = found.size();

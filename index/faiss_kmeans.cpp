@@ -15,7 +15,8 @@
 extern "C" __attribute__((weak)) void openblas_set_num_threads(int threads);
 extern "C" __attribute__((weak)) int openblas_get_num_threads(void);
 
-namespace {
+namespace
+{
 
 /* Training rows a centroid. Recall at equal cost did not rise beyond it on GloVe, and the time of
  * training is proportional to it. */
@@ -25,8 +26,9 @@ constexpr faiss::idx_t BLOCK_ROWS = 4096;
 
 /* Sets the thread counts for one call and puts the old ones back. OpenMP's is the calling
  * thread's own; OpenBLAS's is the process's, where two builds at once only contend for speed. */
-class Threads {
-public:
+class Threads
+{
+  public:
     explicit Threads(uint32_t threads) : omp_before(omp_get_max_threads())
     {
         int n = static_cast<int>(threads);
@@ -46,7 +48,7 @@ public:
     Threads(const Threads &) = delete;
     Threads &operator=(const Threads &) = delete;
 
-private:
+  private:
     int omp_before;
     int blas_before = 0;
 };
@@ -90,30 +92,29 @@ enum shoal_err faiss_kmeans_train(const struct faiss_kmeans_config *config, floa
         params.min_points_per_centroid = 1; /* else FAISS writes warnings on stderr */
         params.max_points_per_centroid = TRAIN_ROWS_PER_LIST_MAX;
         params.check_input_data_for_NaNs = false; /* the shard accepts finite vectors only */
-        faiss::Clustering clustering(static_cast<int>(config->dim),
-                                     static_cast<int>(config->lists), params);
+        faiss::Clustering clustering(static_cast<int>(config->dim), static_cast<int>(config->lists),
+                                     params);
         Assigner assigner(*config);
         clustering.train(static_cast<faiss::idx_t>(config->rows), config->vectors, assigner);
         std::copy(clustering.centroids.begin(), clustering.centroids.end(), centroids);
     });
 }
 
-enum shoal_err faiss_kmeans_assign(const struct faiss_kmeans_config *config,
-                                   const float *centroids, uint32_t *list_of_row,
-                                   struct errbuf *why)
+enum shoal_err faiss_kmeans_assign(const struct faiss_kmeans_config *config, const float *centroids,
+                                   uint32_t *list_of_row, struct errbuf *why)
 {
     return shoal::guarded(why, "k-means", [&] {
         Threads threads(config->threads);
         Assigner assigner(*config);
         assigner.add(static_cast<faiss::idx_t>(config->lists), centroids);
-        std::vector<faiss::idx_t> labels(BLOCK_ROWS);
-        std::vector<float> distances(BLOCK_ROWS);
-        auto rows = static_cast<faiss::idx_t>(config->rows);
-        for (faiss::idx_t at = 0; at < rows; at += BLOCK_ROWS) {
-            faiss::idx_t n = std::min(BLOCK_ROWS, rows - at);
-            assigner.search(n, config->vectors + static_cast<size_t>(at) * config->dim, 1,
+        const size_t block = BLOCK_ROWS;
+        std::vector<faiss::idx_t> labels(block);
+        std::vector<float> distances(block);
+        for (size_t at = 0; at < config->rows; at += block) {
+            size_t n = std::min(block, config->rows - at);
+            assigner.search(static_cast<faiss::idx_t>(n), config->vectors + at * config->dim, 1,
                             distances.data(), labels.data(), nullptr);
-            for (faiss::idx_t i = 0; i < n; i++) {
+            for (size_t i = 0; i < n; i++) {
                 /* -1 comes back only for keys beyond the range of float; any list will do. */
                 list_of_row[at + i] = labels[i] < 0 ? 0 : static_cast<uint32_t>(labels[i]);
             }

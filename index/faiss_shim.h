@@ -26,6 +26,10 @@ extern "C" {
 
 #include "base/err.h"
 
+/* Two rows are twins when the length of their difference is at most this part of their own: what
+ * one text embedded twice in other company differs by. */
+#define FAISS_TWIN_LENGTH 1e-5
+
 struct faiss_graph;
 struct faiss_worker;
 
@@ -69,10 +73,12 @@ SHOAL_MUST_CHECK enum shoal_err faiss_worker_new(struct faiss_graph *graph,
                                                  struct faiss_worker **out, struct errbuf *why);
 void faiss_worker_free(struct faiss_worker *worker); /* NULL is fine */
 
-/* Seeks the links of `row`, which nothing links to yet, and writes them into its own lists.
- * Workers may connect different rows at once while nobody merges. SHOAL_ENOMEM. */
+/* Seeks the links of `row`, which nothing links to yet, and writes them into its own lists. When
+ * the nearest row found differs from it by no more than rounding does (FAISS_TWIN_LENGTH), *twin_of
+ * is that row and `row` should stay out of the graph; else *twin_of is `row`. Workers may connect
+ * different rows at once while nobody merges. SHOAL_ENOMEM. */
 SHOAL_MUST_CHECK enum shoal_err faiss_worker_connect(struct faiss_worker *worker, uint32_t row,
-                                                     struct errbuf *why);
+                                                     uint32_t *twin_of, struct errbuf *why);
 
 /* Adds `sources` to the list of `target` on one layer, pruning it when they do not fit. Workers
  * may merge into different lists at once while nobody connects. SHOAL_ENOMEM. */

@@ -40,8 +40,7 @@ static void flat_close(void *state)
 }
 
 static enum shoal_err flat_search(const void *state, const struct index_rows *rows,
-                                  const struct index_query *q, struct topk *top,
-                                  struct errbuf *why)
+                                  const struct index_query *q, struct topk *top, struct errbuf *why)
 {
     (void)state;
     (void)why;

@@ -6,7 +6,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-static const char magic[8] = {'S', 'H', 'O', 'A', 'L', 'I', 'D', 'X'};
+static const char magic[8] = { 'S', 'H', 'O', 'A', 'L', 'I', 'D', 'X' };
 
 static uint64_t header_checksum(const struct format_header *h)
 {
@@ -39,9 +39,8 @@ static enum shoal_err check_same(const char *what, uint64_t found, uint64_t expe
     if (found == expected) {
         return SHOAL_OK;
     }
-    return err_set(why, SHOAL_ECORRUPT,
-                   "index bytes have %s %" PRIu64 ", the segment has %" PRIu64, what, found,
-                   expected);
+    return err_set(why, SHOAL_ECORRUPT, "index bytes have %s %" PRIu64 ", the segment has %" PRIu64,
+                   what, found, expected);
 }
 
 static enum shoal_err check_identity(const struct format_header *h, struct errbuf *why)
@@ -84,12 +83,12 @@ enum shoal_err format_header_open(struct slice bytes, const struct index_config 
         uint64_t found;
         uint64_t expected;
     } same[] = {
-        {"kind", h->kind, (uint64_t)config->kind},
-        {"distance", h->distance, (uint64_t)config->distance},
-        {"dim", h->dim, config->dim},
-        {"rows", h->rows, rows},
-        {"parameters", h->params_len, params_len},
-        {"length", h->bytes_len, bytes.len},
+        { "kind", h->kind, (uint64_t)config->kind },
+        { "distance", h->distance, (uint64_t)config->distance },
+        { "dim", h->dim, config->dim },
+        { "rows", h->rows, rows },
+        { "parameters", h->params_len, params_len },
+        { "length", h->bytes_len, bytes.len },
     };
     for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
         rc = check_same(same[i].what, same[i].found, same[i].expected, why);

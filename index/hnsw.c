@@ -58,13 +58,12 @@ fail:
 /* Rows that a walk will compare to collect ef of a share of all rows. */
 static double visits_expected(const struct hnsw *h, size_t ef, double share)
 {
-    double list = (double)h->graph.layers[0].links / (double)h->rows.rows;
+    double list = (double)h->graph.layers[0].links / (double)h->graph.layers[0].nodes;
     return (double)ef / share * list * VISITS_PER_LINK;
 }
 
 static enum shoal_err hnsw_search(const void *state, const struct index_rows *rows,
-                                  const struct index_query *q, struct topk *top,
-                                  struct errbuf *why)
+                                  const struct index_query *q, struct topk *top, struct errbuf *why)
 {
     const struct hnsw *h = state;
     size_t ef = q->ef == 0 ? EF_DEFAULT : q->ef;

@@ -8,6 +8,9 @@
  *     merge     the links back are sorted by the list they belong to; each list gets all of its
  *               new links at once, from one thread
  *
+ * A row that turns out to be a twin of one in the graph stays out of it and becomes a copy of that
+ * one (hnsw_graph.h); rows equal bit by bit were set aside before.
+ *
  * No thread ever reads what another writes within a phase, so there are no locks, and the graph
  * depends on rows, seed and parameters alone: any number of threads gives the same bytes. Rows of
  * one batch do not see each other; a batch is small beside the graph it enters (BATCH_SHARE), and
@@ -36,7 +39,8 @@
 /* Below it a team costs more than it gives. */
 #define TEAM_ROWS_MIN 2048
 
-/* A link back, as a number that sorts by layer, then list, then position of its row in the batch. */
+/* A link back, as a number that sorts by layer, then list, then position of its row in the batch.
+ */
 typedef uint64_t backlink;
 #define BACKLINK_LAYER_SHIFT 47
 #define BACKLINK_TARGET_SHIFT 16
@@ -56,7 +60,10 @@ struct build {
     struct team *team;
     struct faiss_worker **workers; /* one for each of the team */
     unsigned workers_len;
-    uint32_t *entering; /* the rows in the order they enter */
+    uint32_t *first_of; /* by row: the node that it is a copy of; itself for a node */
+    uint32_t *entering; /* rows in the order they enter; first_of tells those that stayed out */
+    size_t entering_len;
+    size_t nodes; /* rows that are no copies, once all have entered */
     const uint32_t *batch;
     size_t batch_len;
     backlink *links; /* of the batch, sorted before merge */
@@ -116,7 +123,9 @@ static void connect_phase(void *arg, unsigned worker)
     while (take(b, CONNECT_CHUNK, b->batch_len, &begin, &end)) {
         for (size_t i = begin; i < end; i++) {
             struct errbuf why;
-            enum shoal_err rc = faiss_worker_connect(b->workers[worker], b->batch[i], &why);
+            uint32_t row = b->batch[i];
+            enum shoal_err rc = faiss_worker_connect(b->workers[worker], row, &b->first_of[row],
+                                                     &why);
             if (rc != SHOAL_OK) {
                 build_fail(b, rc, &why);
                 return;
@@ -142,8 +151,8 @@ static void merge_phase(void *arg, unsigned worker)
             unsigned layer = (unsigned)(first >> BACKLINK_LAYER_SHIFT);
             uint32_t target = (uint32_t)(first >> BACKLINK_TARGET_SHIFT) & INDEX_ROWS_MAX;
             struct errbuf why;
-            enum shoal_err rc =
-                faiss_worker_merge(b->workers[worker], target, layer, sources, len, &why);
+            enum shoal_err rc = faiss_worker_merge(b->workers[worker], target, layer, sources, len,
+                                                   &why);
             if (rc != SHOAL_OK) {
                 build_fail(b, rc, &why);
                 return;
@@ -156,7 +165,7 @@ static void merge_phase(void *arg, unsigned worker)
 static void sort_links(struct build *b)
 {
     for (unsigned shift = 0; shift < BACKLINK_BITS; shift += 8) {
-        size_t starts[257] = {0};
+        size_t starts[257] = { 0 };
         for (size_t i = 0; i < b->links_len; i++) {
             starts[((b->links[i] >> shift) & 255u) + 1]++;
         }
@@ -202,7 +211,8 @@ static void group_links(struct build *b)
 {
     b->links_len = 0;
     for (size_t i = 0; i < b->batch_len; i++) {
-        unsigned layers = faiss_graph_layers(b->graph, b->batch[i]);
+        bool enters = b->first_of[b->batch[i]] == b->batch[i];
+        unsigned layers = enters ? faiss_graph_layers(b->graph, b->batch[i]) : 0;
         for (unsigned l = 0; l < layers; l++) {
             size_t cap = 0;
             const int32_t *list = faiss_graph_links(b->graph, b->batch[i], l, &cap);
@@ -239,11 +249,11 @@ static void run_phase(struct build *b, size_t work, void (*phase)(void *arg, uns
 static enum shoal_err enter_all(struct build *b)
 {
     faiss_graph_enter(b->graph, b->entering[0]);
-    for (size_t done = 1; done < b->rows; done += b->batch_len) {
+    for (size_t done = 1; done < b->entering_len; done += b->batch_len) {
         size_t len = done / BATCH_SHARE;
         len = len < 1 ? 1 : len > BATCH_ROWS_MAX ? BATCH_ROWS_MAX : len;
         b->batch = b->entering + done;
-        b->batch_len = len < b->rows - done ? len : b->rows - done;
+        b->batch_len = len < b->entering_len - done ? len : b->entering_len - done;
         enum shoal_err rc = reserve_links(b);
         if (rc != SHOAL_OK) {
             return rc;
@@ -263,27 +273,33 @@ static enum shoal_err enter_all(struct build *b)
 /* Draws the order of entry: shuffled, then by layers, most first. */
 static enum shoal_err draw_order(struct build *b)
 {
-    uint32_t *shuffled = mem_array(b->rows, sizeof(*shuffled));
-    b->entering = mem_array(b->rows, sizeof(*b->entering));
+    uint32_t *shuffled = mem_array(b->entering_len, sizeof(*shuffled));
+    b->entering = mem_array(b->entering_len, sizeof(*b->entering));
     if (shuffled == NULL || b->entering == NULL) {
         mem_free(shuffled);
-        return err_set(b->why, SHOAL_ENOMEM, "out of memory for an order of %zu rows", b->rows);
+        return err_set(b->why, SHOAL_ENOMEM, "out of memory for an order of %zu rows",
+                       b->entering_len);
     }
     struct rand_seeded rand;
     rand_seeded_init(&rand, b->config->seed);
-    size_t starts[HNSW_LAYERS_MAX + 1] = {0};
-    for (size_t i = 0; i < b->rows; i++) {
-        size_t j = (size_t)rand_below(&rand.source, i + 1);
-        shuffled[i] = shuffled[j];
-        shuffled[j] = (uint32_t)i;
-        unsigned layers = faiss_graph_layers(b->graph, (uint32_t)i);
+    size_t starts[HNSW_LAYERS_MAX + 1] = { 0 };
+    size_t drawn = 0;
+    for (size_t row = 0; row < b->rows; row++) {
+        if (b->first_of[row] != row) {
+            continue;
+        }
+        size_t at = (size_t)rand_below(&rand.source, drawn + 1);
+        shuffled[drawn++] = shuffled[at];
+        shuffled[at] = (uint32_t)row;
+        unsigned layers = faiss_graph_layers(b->graph, (uint32_t)row);
         assert(layers >= 1 && layers <= HNSW_LAYERS_MAX);
         starts[HNSW_LAYERS_MAX - layers + 1]++;
     }
+    assert(drawn == b->entering_len);
     for (size_t l = 0; l < HNSW_LAYERS_MAX; l++) {
         starts[l + 1] += starts[l];
     }
-    for (size_t i = 0; i < b->rows; i++) {
+    for (size_t i = 0; i < b->entering_len; i++) {
         unsigned layers = faiss_graph_layers(b->graph, shuffled[i]);
         b->entering[starts[HNSW_LAYERS_MAX - layers]++] = shuffled[i];
     }
@@ -291,23 +307,40 @@ static enum shoal_err draw_order(struct build *b)
     return SHOAL_OK;
 }
 
+static enum shoal_err set_copies_aside(struct build *b, const float *vectors)
+{
+    b->first_of = mem_array(b->rows, sizeof(*b->first_of));
+    if (b->first_of == NULL) {
+        return err_set(b->why, SHOAL_ENOMEM, "out of memory for an order of %zu rows", b->rows);
+    }
+    size_t copies = 0;
+    enum shoal_err rc = hnsw__find_copies(vectors, b->rows, b->config->dim, b->cancel, b->first_of,
+                                          &copies, b->why);
+    b->entering_len = b->rows - copies;
+    return rc;
+}
+
 static enum shoal_err build_start(struct build *b, const float *vectors)
 {
+    enum shoal_err rc = set_copies_aside(b, vectors);
+    if (rc != SHOAL_OK) {
+        return rc;
+    }
     const struct kernel *kernel = kernel_for(b->config->distance);
     struct faiss_graph_config graph = {
         .vectors = vectors,
         .rows = b->rows,
         .dim = b->config->dim,
-        .metric = {.one = kernel->one, .gather = kernel->gather},
+        .metric = { .one = kernel->one, .gather = kernel->gather },
         .m = b->config->m,
         .ef_construction = b->config->ef_construction,
         .seed = b->config->seed,
     };
-    enum shoal_err rc = faiss_graph_new(&graph, &b->graph, b->why);
+    rc = faiss_graph_new(&graph, &b->graph, b->why);
     if (rc != SHOAL_OK) {
         return rc;
     }
-    rc = team_new(b->rows < TEAM_ROWS_MIN ? 1 : b->config->threads, &b->team, b->why);
+    rc = team_new(b->entering_len < TEAM_ROWS_MIN ? 1 : b->config->threads, &b->team, b->why);
     if (rc != SHOAL_OK) {
         return rc;
     }
@@ -333,6 +366,7 @@ static void build_release(struct build *b)
     mem_free(b->workers);
     team_free(b->team);
     faiss_graph_free(b->graph);
+    mem_free(b->first_of);
     mem_free(b->entering);
     mem_free(b->links);
     mem_free(b->spare);
@@ -340,17 +374,34 @@ static void build_release(struct build *b)
     mutex_release(&b->why_lock);
 }
 
+/* A row set aside before may be a copy of one that stayed out later: both are copies of the node
+ * that the later one is a copy of. */
+static void settle_copies(struct build *b)
+{
+    for (size_t row = 0; row < b->rows; row++) {
+        b->first_of[row] = b->first_of[b->first_of[row]];
+        b->nodes += b->first_of[row] == row;
+    }
+}
+
 enum shoal_err hnsw_build(const struct index_config *config, const float *vectors, size_t rows,
                           const atomic_bool *cancel, struct index_built *out, struct errbuf *why)
 {
-    struct build b = {.config = config, .cancel = cancel, .rows = rows, .why = why};
+    struct build b = { .config = config, .cancel = cancel, .rows = rows, .why = why };
     mutex_init(&b.why_lock);
     enum shoal_err rc = build_start(&b, vectors);
     if (rc == SHOAL_OK) {
         rc = enter_all(&b);
     }
     if (rc == SHOAL_OK) {
-        rc = hnsw__encode(config, b.graph, b.workers[0], b.entering[0], rows, cancel, out, why);
+        settle_copies(&b);
+        struct hnsw_finished finished = { .graph = b.graph,
+                                          .worker = b.workers[0],
+                                          .entry = b.entering[0],
+                                          .rows = rows,
+                                          .nodes = b.nodes,
+                                          .first_of = b.first_of };
+        rc = hnsw__encode(config, &finished, cancel, out, why);
     }
     build_release(&b);
     return rc;

@@ -5,8 +5,8 @@
  * the entry does reach. Lists have their own lengths in the bytes, so a list may grow past the
  * size it was pruned to.
  *
- * The order is that in which a breadth-first walk of layer 0 meets the rows, for the sake of
- * caches and pages, within classes of equal layers, as hnsw_graph.h asks. */
+ * The order of the nodes is that in which a breadth-first walk of layer 0 meets them, for the sake
+ * of caches and pages, within classes of equal layers, as hnsw_graph.h asks; the copies follow. */
 #include "index/hnsw_build.h"
 
 #include "base/mem.h"
@@ -28,25 +28,24 @@ struct extra {
 };
 
 struct encode {
-    const struct faiss_graph *graph;
-    struct faiss_worker *worker;
+    struct hnsw_finished from;
     const atomic_bool *cancel;
-    size_t rows;
-    uint32_t *met;        /* the rows as the walk meets them */
+    uint32_t *met; /* the rows as the walk meets them */
     size_t met_len;
     size_t walked_len;    /* of these, those whose links were followed */
     uint8_t *reached;     /* by row */
     uint32_t *extra_head; /* by row: first in `extras`, or NONE */
     struct extra *extras;
     size_t extras_len;
-    uint32_t *place; /* by row: its number in the new order */
+    uint32_t *place;  /* by row: its number in the new order */
+    uint32_t *copies; /* by place of a node: how many copies it has */
     struct errbuf *why;
 };
 
 static size_t list_len(const struct encode *e, uint32_t row, unsigned layer)
 {
     size_t cap = 0;
-    const int32_t *list = faiss_graph_links(e->graph, row, layer, &cap);
+    const int32_t *list = faiss_graph_links(e->from.graph, row, layer, &cap);
     size_t len = 0;
     while (len < cap && list[len] >= 0) {
         len++;
@@ -73,7 +72,7 @@ static void walk_on(struct encode *e)
     while (e->walked_len < e->met_len) {
         uint32_t row = e->met[e->walked_len++];
         size_t cap = 0;
-        const int32_t *list = faiss_graph_links(e->graph, row, 0, &cap);
+        const int32_t *list = faiss_graph_links(e->from.graph, row, 0, &cap);
         for (size_t i = 0; i < cap && list[i] >= 0; i++) {
             meet(e, (uint32_t)list[i]);
         }
@@ -85,8 +84,8 @@ static enum shoal_err find_from(struct encode *e, uint32_t row, uint32_t *out)
 {
     uint32_t tries[REACH_TRIES];
     size_t tries_len = 0;
-    enum shoal_err rc =
-        faiss_worker_nearest(e->worker, row, tries, REACH_TRIES, &tries_len, e->why);
+    enum shoal_err rc = faiss_worker_nearest(e->from.worker, row, tries, REACH_TRIES, &tries_len,
+                                             e->why);
     if (rc != SHOAL_OK) {
         return rc;
     }
@@ -106,13 +105,13 @@ static enum shoal_err find_from(struct encode *e, uint32_t row, uint32_t *out)
     return SHOAL_OK;
 }
 
-static enum shoal_err reach_all(struct encode *e, uint32_t entry)
+static enum shoal_err reach_all(struct encode *e)
 {
-    meet(e, entry);
+    meet(e, e->from.entry);
     walk_on(e);
-    for (size_t i = 0; i < e->rows; i++) {
+    for (size_t i = 0; i < e->from.rows; i++) {
         uint32_t row = (uint32_t)i;
-        if (e->reached[row]) {
+        if (e->reached[row] || e->from.first_of[row] != row) {
             continue;
         }
         if (index__canceled(e->cancel)) {
@@ -123,21 +122,21 @@ static enum shoal_err reach_all(struct encode *e, uint32_t entry)
         if (rc != SHOAL_OK) {
             return rc;
         }
-        e->extras[e->extras_len] = (struct extra){.row = row, .next = e->extra_head[from]};
+        e->extras[e->extras_len] = (struct extra){ .row = row, .next = e->extra_head[from] };
         e->extra_head[from] = (uint32_t)e->extras_len++;
         meet(e, row);
         walk_on(e);
     }
-    assert(e->met_len == e->rows);
+    assert(e->met_len == e->from.nodes);
     return SHOAL_OK;
 }
 
-/* Sorts the rows met by layers, most first, keeping the walk's order among equals. Fills `order`,
- * e->place and the nodes of each layer. */
-static void choose_order(struct encode *e, uint32_t *order, struct hnsw_graph *g)
+/* Sorts the nodes by layers, most first, keeping the walk's order among equals. Fills the front of
+ * `order`, e->place of the nodes, and the nodes of each layer. */
+static void place_nodes(struct encode *e, uint32_t *order, struct hnsw_graph *g)
 {
-    for (size_t i = 0; i < e->rows; i++) {
-        unsigned layers = faiss_graph_layers(e->graph, (uint32_t)i);
+    for (size_t i = 0; i < e->from.nodes; i++) {
+        unsigned layers = faiss_graph_layers(e->from.graph, e->met[i]);
         if (layers > g->layers_len) {
             g->layers_len = layers;
         }
@@ -145,15 +144,40 @@ static void choose_order(struct encode *e, uint32_t *order, struct hnsw_graph *g
             g->layers[l].nodes++;
         }
     }
-    size_t starts[HNSW_LAYERS_MAX + 1] = {0}; /* by layers: those of more layers lie before */
+    size_t starts[HNSW_LAYERS_MAX + 1] = { 0 }; /* by layers: those of more layers lie before */
     for (uint32_t l = 1; l < g->layers_len; l++) {
         starts[l] = g->layers[l].nodes;
     }
-    for (size_t i = 0; i < e->rows; i++) {
+    for (size_t i = 0; i < e->from.nodes; i++) {
         uint32_t row = e->met[i];
-        size_t at = starts[faiss_graph_layers(e->graph, row)]++;
+        size_t at = starts[faiss_graph_layers(e->from.graph, row)]++;
         order[at] = row;
         e->place[row] = (uint32_t)at;
+    }
+}
+
+/* Puts the copies after the nodes, in the order of their nodes. Fills the rest of `order`,
+ * e->copies, and the number of crowds. */
+static void place_copies(struct encode *e, uint32_t *order, struct hnsw_graph *g)
+{
+    for (size_t row = 0; row < e->from.rows; row++) {
+        uint32_t first = e->from.first_of[row];
+        if (first != row && e->copies[e->place[first]]++ == 0) {
+            g->crowds++;
+        }
+    }
+    /* e->met is done with: it takes where the copies of each node go next. */
+    uint32_t *next = e->met;
+    uint32_t at = (uint32_t)e->from.nodes;
+    for (size_t node = 0; node < e->from.nodes; node++) {
+        next[node] = at;
+        at += e->copies[node];
+    }
+    for (size_t row = 0; row < e->from.rows; row++) {
+        uint32_t first = e->from.first_of[row];
+        if (first != row) {
+            order[next[e->place[first]]++] = (uint32_t)row;
+        }
     }
 }
 
@@ -172,7 +196,7 @@ static enum shoal_err count_links(const struct encode *e, const uint32_t *order,
             return err_set(e->why, SHOAL_ETOOBIG,
                            "a graph of %zu rows would have %" PRIu64
                            " links: make smaller segments or lower m",
-                           e->rows, links);
+                           e->from.rows, links);
         }
         g->layers[l].links = (uint32_t)links;
     }
@@ -186,7 +210,7 @@ static void write_layer(const struct encode *e, const uint32_t *order, uint32_t 
     for (uint32_t i = 0; i < layer->nodes; i++) {
         begins[i] = at;
         size_t cap = 0;
-        const int32_t *list = faiss_graph_links(e->graph, order[i], l, &cap);
+        const int32_t *list = faiss_graph_links(e->from.graph, order[i], l, &cap);
         for (size_t j = 0; j < cap && list[j] >= 0; j++) {
             lists[at++] = e->place[list[j]];
         }
@@ -199,6 +223,26 @@ static void write_layer(const struct encode *e, const uint32_t *order, uint32_t 
     assert(at == layer->links);
 }
 
+static void write_crowds(const struct encode *e, uint32_t *at, uint32_t crowds)
+{
+    size_t words = (e->from.nodes + 31) / 32;
+    uint32_t *nodes = at + words;
+    uint32_t *begins = nodes + crowds;
+    memset(at, 0, words * sizeof(*at));
+    uint32_t crowd = 0;
+    uint32_t row = (uint32_t)e->from.nodes;
+    for (uint32_t node = 0; node < e->from.nodes; node++) {
+        if (e->copies[node] > 0) {
+            at[node / 32] |= UINT32_C(1) << (node % 32);
+            nodes[crowd] = node;
+            begins[crowd++] = row;
+            row += e->copies[node];
+        }
+    }
+    begins[crowd] = row;
+    assert(crowd == crowds && row == e->from.rows);
+}
+
 static void write_header(char *bytes, size_t bytes_len, const struct index_config *config,
                          size_t rows, const struct hnsw_graph *g)
 {
@@ -208,6 +252,7 @@ static void write_header(char *bytes, size_t bytes_len, const struct index_confi
     h->params[HNSW_PARAM_EF_CONSTRUCTION] = config->ef_construction;
     h->params[HNSW_PARAM_LAYERS] = g->layers_len;
     h->params[HNSW_PARAM_LIST_MAX] = g->list_max;
+    h->params[HNSW_PARAM_CROWDS] = g->crowds;
     for (uint32_t l = 0; l < g->layers_len; l++) {
         h->params[HNSW_PARAM_NODES + 2 * l] = g->layers[l].nodes;
         h->params[HNSW_PARAM_NODES + 2 * l + 1] = g->layers[l].links;
@@ -224,15 +269,15 @@ static enum shoal_err write_bytes(const struct encode *e, const struct index_con
         return rc;
     }
     size_t len = 0;
-    if (!hnsw_graph_bytes_len(g->layers, g->layers_len, &len)) {
-        return err_set(e->why, SHOAL_ETOOBIG, "a graph of %zu rows is too big", e->rows);
+    if (!hnsw_graph_bytes_len(g, &len)) {
+        return err_set(e->why, SHOAL_ETOOBIG, "a graph of %zu rows is too big", e->from.rows);
     }
     out->bytes = mem_alloc(len);
     if (out->bytes == NULL) {
         return err_set(e->why, SHOAL_ENOMEM, "out of memory for %zu bytes of graph", len);
     }
     out->bytes_len = len;
-    write_header(out->bytes, len, config, e->rows, g);
+    write_header(out->bytes, len, config, e->from.rows, g);
     uint32_t *at = (void *)(out->bytes + FORMAT_HEADER_LEN);
     for (uint32_t l = 0; l < g->layers_len; l++) {
         const struct hnsw_layer *layer = &g->layers[l];
@@ -240,21 +285,26 @@ static enum shoal_err write_bytes(const struct encode *e, const struct index_con
         write_layer(e, order, l, layer, at, lists);
         at = lists + layer->links;
     }
+    if (g->crowds > 0) {
+        write_crowds(e, at, g->crowds);
+    }
     return SHOAL_OK;
 }
 
 static enum shoal_err encode_start(struct encode *e)
 {
-    e->met = mem_array(e->rows, sizeof(*e->met));
-    e->reached = mem_calloc(e->rows, sizeof(*e->reached));
-    e->extra_head = mem_array(e->rows, sizeof(*e->extra_head));
-    e->extras = mem_array(e->rows, sizeof(*e->extras));
-    e->place = mem_array(e->rows, sizeof(*e->place));
+    e->met = mem_array(e->from.rows, sizeof(*e->met));
+    e->reached = mem_calloc(e->from.rows, sizeof(*e->reached));
+    e->extra_head = mem_array(e->from.rows, sizeof(*e->extra_head));
+    e->extras = mem_array(e->from.rows, sizeof(*e->extras));
+    e->place = mem_array(e->from.rows, sizeof(*e->place));
+    e->copies = mem_calloc(e->from.nodes, sizeof(*e->copies));
     if (e->met == NULL || e->reached == NULL || e->extra_head == NULL || e->extras == NULL ||
-        e->place == NULL) {
-        return err_set(e->why, SHOAL_ENOMEM, "out of memory for an order of %zu rows", e->rows);
+        e->place == NULL || e->copies == NULL) {
+        return err_set(e->why, SHOAL_ENOMEM, "out of memory for an order of %zu rows",
+                       e->from.rows);
     }
-    memset(e->extra_head, 0xff, e->rows * sizeof(*e->extra_head)); /* all NONE */
+    memset(e->extra_head, 0xff, e->from.rows * sizeof(*e->extra_head)); /* all NONE */
     return SHOAL_OK;
 }
 
@@ -265,30 +315,30 @@ static void encode_release(struct encode *e)
     mem_free(e->extra_head);
     mem_free(e->extras);
     mem_free(e->place);
+    mem_free(e->copies);
 }
 
-enum shoal_err hnsw__encode(const struct index_config *config, const struct faiss_graph *graph,
-                            struct faiss_worker *worker, uint32_t entry, size_t rows,
+enum shoal_err hnsw__encode(const struct index_config *config, const struct hnsw_finished *from,
                             const atomic_bool *cancel, struct index_built *out, struct errbuf *why)
 {
-    struct encode e = {
-        .graph = graph, .worker = worker, .cancel = cancel, .rows = rows, .why = why};
-    struct hnsw_graph g = {0};
+    struct encode e = { .from = *from, .cancel = cancel, .why = why };
+    struct hnsw_graph g = { 0 };
     enum shoal_err rc = encode_start(&e);
     if (rc != SHOAL_OK) {
         goto out;
     }
-    rc = reach_all(&e, entry);
+    rc = reach_all(&e);
     if (rc != SHOAL_OK) {
         goto out;
     }
-    out->order = mem_array(rows, sizeof(*out->order));
+    out->order = mem_array(from->rows, sizeof(*out->order));
     if (out->order == NULL) {
-        rc = err_set(why, SHOAL_ENOMEM, "out of memory for an order of %zu rows", rows);
+        rc = err_set(why, SHOAL_ENOMEM, "out of memory for an order of %zu rows", from->rows);
         goto out;
     }
-    choose_order(&e, out->order, &g);
-    assert(out->order[0] == entry);
+    place_nodes(&e, out->order, &g);
+    assert(out->order[0] == from->entry);
+    place_copies(&e, out->order, &g);
     rc = write_bytes(&e, config, out->order, &g, out);
 out:
     encode_release(&e);

@@ -1,16 +1,28 @@
 /* HNSW graph: the layered graph as it lies in the derived bytes, and how it is opened and checked.
  *
- * The rows are stored so that a row of more layers comes before one of fewer. Layer l is then the
- * rows 0..nodes-1 for its own number of nodes, a row's number is its place on every layer, and the
+ * Of rows that are equal, or differ by no more than rounding, one is a node of the graph and the
+ * others are its copies. (Equal rows all lie at one distance from everything. In the graph they
+ * would fill each other's lists and become an island without a way out, and a search would spend
+ * its ef on them.) The nodes are stored first, and the copies after them, those of one node side
+ * by side.
+ *
+ * Among the nodes, one of more layers comes before one of fewer. Layer l is then the rows
+ * 0..nodes-1 for its own number of nodes, a row's number is its place on every layer, and the
  * entry of every search is row 0: no table of levels and no lookup is needed.
  *
- * Parameters (format.h): m, ef_construction, layers, the longest list, then for each layer its
- * nodes and its links. Sections, for each layer from 0 on:
+ * Parameters (format.h): m, ef_construction, layers, the longest list, the crowds (nodes that have
+ * copies), then for each layer its nodes and its links. Sections, for each layer from 0 on:
  *
  *     u32[nodes + 1]   where the list of each node begins, counted in links; the last is `links`
  *     u32[links]       the lists: rows of the same layer
  *
- * Lists are as long as they are and not padded: on GloVe a list has 38 of 64 places filled.
+ * and then, unless there are no crowds:
+ *
+ *     u32[nodes of layer 0 / 32, rounded up]   one bit a node: whether it has copies
+ *     u32[crowds]      the nodes that have copies, ascending
+ *     u32[crowds + 1]  the first copy of each; the last is the number of rows
+ *
+ * Lists are as long as they are and not padded: on GloVe a list has 33 of 64 places filled.
  *
  * Threads: immutable once opened. Private to index/. */
 #ifndef SHOAL_INDEX_HNSW_GRAPH_H
@@ -32,6 +44,7 @@ enum hnsw_param {
     HNSW_PARAM_EF_CONSTRUCTION,
     HNSW_PARAM_LAYERS,
     HNSW_PARAM_LIST_MAX,
+    HNSW_PARAM_CROWDS,
     HNSW_PARAM_NODES, /* of layer l at HNSW_PARAM_NODES + 2 * l, its links at the next */
     HNSW_PARAMS_LEN = HNSW_PARAM_NODES + 2 * HNSW_LAYERS_MAX
 };
@@ -44,9 +57,14 @@ struct hnsw_layer {
 };
 
 struct hnsw_graph {
+    uint32_t rows;
     uint32_t layers_len;
     uint32_t list_max;
+    uint32_t crowds;
     struct hnsw_layer layers[HNSW_LAYERS_MAX];
+    const uint32_t *crowd_bits; /* the three sections of the crowds, borrowed from the bytes */
+    const uint32_t *crowd_nodes;
+    const uint32_t *crowd_begins;
 };
 
 /* The list of a node: its links and how many. A list that cannot be right (the bytes were never
@@ -65,10 +83,18 @@ static inline const uint32_t *hnsw_graph_list(const struct hnsw_graph *g,
     return layer->lists + begin;
 }
 
-/* Bytes of a graph with these layers; false when they do not fit a size_t. */
-bool hnsw_graph_bytes_len(const struct hnsw_layer *layers, size_t layers_len, size_t *out);
+static inline bool hnsw_graph_has_copies(const struct hnsw_graph *g, uint32_t node)
+{
+    return g->crowds > 0 && (g->crowd_bits[node / 32] >> (node % 32) & 1) != 0;
+}
 
-/* Points the layers into `bytes`, whose size was computed by hnsw_graph_bytes_len. */
+/* The rows begin..end-1 are the copies of the node; empty when it has none. */
+void hnsw_graph_copies(const struct hnsw_graph *g, uint32_t node, uint32_t *begin, uint32_t *end);
+
+/* Bytes of a graph with these counts; false when they do not fit a size_t. */
+bool hnsw_graph_bytes_len(const struct hnsw_graph *g, size_t *out);
+
+/* Points the sections into `bytes`, whose size was computed by hnsw_graph_bytes_len. */
 void hnsw_graph_lay_out(struct hnsw_graph *g, const char *bytes);
 
 /* Reads the header only. SHOAL_ECORRUPT, SHOAL_EINVAL. */

@@ -9,6 +9,10 @@
  * items to keep it sorted costs more than two heaps. */
 #define SORTED_EF_MAX 1024
 
+/* Copies of one node that are compared, or k if that is more. In a greater crowd, all of whose rows
+ * are as good as equal, some may be passed over. */
+#define COPIES_FED 1024
+
 /* Set in the row of an array entry whose neighbours have been looked at; rows need 31 bits. */
 #define EXPANDED 0x80000000u
 
@@ -39,7 +43,7 @@ static size_t compare_list(const struct hnsw *h, const float *query, struct walk
 /* Goes from the entry to the nearest row that greedy steps find on the layers above 0. */
 static struct near descend(const struct hnsw *h, const float *query, struct walker *w)
 {
-    struct near best = {.key = key_of(h, query, 0), .row = 0};
+    struct near best = { .key = key_of(h, query, 0), .row = 0 };
     for (uint32_t l = h->graph.layers_len; l-- > 1;) {
         const struct hnsw_layer *layer = &h->graph.layers[l];
         for (bool moved = true; moved;) {
@@ -47,7 +51,7 @@ static struct near descend(const struct hnsw *h, const float *query, struct walk
             size_t n = compare_list(h, query, w, layer, best.row);
             for (size_t i = 0; i < n; i++) {
                 if (w->keys[i] < best.key) {
-                    best = (struct near){.key = w->keys[i], .row = w->rows[i]};
+                    best = (struct near){ .key = w->keys[i], .row = w->rows[i] };
                     moved = true;
                 }
             }
@@ -101,7 +105,7 @@ static void sorted_insert(struct sorted *s, float key, uint32_t row)
         s->len--; /* the farthest makes room */
     }
     memmove(&s->items[low + 1], &s->items[low], (s->len - low) * sizeof(*s->items));
-    s->items[low] = (struct near){.key = key, .row = row};
+    s->items[low] = (struct near){ .key = key, .row = row };
     s->len++;
     if (low < s->next) {
         s->next = low;
@@ -127,17 +131,51 @@ static void sorted_walk(const struct hnsw *h, const float *query, struct walker 
     }
 }
 
-static void feed(const struct hnsw *h, const struct near *items, size_t len, struct topk *top)
+static bool bit_allowed(const uint8_t *allowed, uint32_t row)
 {
-    for (size_t i = 0; i < len; i++) {
-        topk_push(top, items[i].row & ~EXPANDED,
-                  kernel_score(h->rows.distance, items[i].key));
+    return allowed == NULL || (allowed[row / 8] >> (row % 8) & 1) != 0;
+}
+
+/* Feeds the copies of a node, which lie where it lies or nearly so. */
+static void feed_copies(const struct hnsw *h, const float *query, uint32_t node,
+                        const uint8_t *allowed, struct topk *top)
+{
+    uint32_t begin = 0;
+    uint32_t end = 0;
+    hnsw_graph_copies(&h->graph, node, &begin, &end);
+    size_t fed_max = top->k > COPIES_FED ? top->k : COPIES_FED;
+    size_t fed = 0;
+    while (begin < end && fed < fed_max) {
+        uint32_t rows[HNSW_LIST_MAX];
+        size_t n = 0;
+        for (; begin < end && n < HNSW_LIST_MAX && fed + n < fed_max; begin++) {
+            rows[n] = begin;
+            n += bit_allowed(allowed, begin);
+        }
+        scan_listed(top, query, h->rows.vectors, h->rows.dim, rows, n, 0);
+        fed += n;
     }
 }
 
-/* The two heaps: `nearest` the ef nearest allowed rows so far, farthest at the root; `candidates`
- * the rows still to be expanded, nearest at the root. */
+/* Feeds the nodes, and the copies of the k nearest among them. `items` lie nearest first. */
+static void feed(const struct hnsw *h, const float *query, const struct near *items, size_t len,
+                 const uint8_t *allowed, struct topk *top)
+{
+    for (size_t i = 0; i < len; i++) {
+        uint32_t node = items[i].row & ~EXPANDED;
+        if (bit_allowed(allowed, node)) {
+            topk_push(top, node, kernel_score(h->rows.distance, items[i].key));
+        }
+        if (i < top->k && hnsw_graph_has_copies(&h->graph, node)) {
+            feed_copies(h, query, node, allowed, top);
+        }
+    }
+}
+
+/* The two heaps: `nearest` the ef nearest allowed nodes so far, farthest at the root; `candidates`
+ * the nodes still to be expanded, nearest at the root. */
 struct heaps {
+    const struct hnsw *h;
     struct walker *w;
     const uint8_t *allowed; /* NULL: all rows */
     size_t ef;
@@ -145,9 +183,21 @@ struct heaps {
     size_t candidates_len;
 };
 
-static bool heaps_allow(const struct heaps *s, uint32_t row)
+/* Whether the node or one of its copies is allowed. */
+static bool heaps_allow(const struct heaps *s, uint32_t node)
 {
-    return s->allowed == NULL || (s->allowed[row / 8] >> (row % 8) & 1) != 0;
+    if (bit_allowed(s->allowed, node)) {
+        return true;
+    }
+    uint32_t begin = 0;
+    uint32_t end = 0;
+    if (hnsw_graph_has_copies(&s->h->graph, node)) {
+        hnsw_graph_copies(&s->h->graph, node, &begin, &end);
+    }
+    while (begin < end && !bit_allowed(s->allowed, begin)) {
+        begin++;
+    }
+    return begin < end;
 }
 
 /* Room for both must have been reserved. */
@@ -185,8 +235,7 @@ static enum shoal_err heaps_walk(const struct hnsw *h, const float *query, struc
             return rc;
         }
         for (size_t i = 0; i < n; i++) {
-            heaps_insert(s,
-                         (struct near){.key = kernel_key_sane(w->keys[i]), .row = w->rows[i]});
+            heaps_insert(s, (struct near){ .key = kernel_key_sane(w->keys[i]), .row = w->rows[i] });
         }
         visits += n;
         if (visits > visits_max) {
@@ -201,7 +250,7 @@ static enum shoal_err walk_by_heaps(const struct hnsw *h, const float *query, st
                                     size_t ef, const uint8_t *allowed, size_t visits_max,
                                     struct topk *top, bool *gave_up, struct errbuf *why)
 {
-    struct heaps s = {.w = w, .allowed = allowed, .ef = ef};
+    struct heaps s = { .h = h, .w = w, .allowed = allowed, .ef = ef };
     enum shoal_err rc = near_array__reserve(&w->nearest, ef, why);
     if (rc == SHOAL_OK) {
         rc = near_array__reserve(&w->candidates, 1, why);
@@ -214,7 +263,8 @@ static enum shoal_err walk_by_heaps(const struct hnsw *h, const float *query, st
     heaps_insert(&s, start);
     rc = heaps_walk(h, query, &s, visits_max, gave_up, why);
     if (rc == SHOAL_OK && !*gave_up) {
-        feed(h, w->nearest.items, s.nearest_len, top);
+        near_heap_sort(w->nearest.items, s.nearest_len);
+        feed(h, query, w->nearest.items, s.nearest_len, allowed, top);
     }
     return rc;
 }
@@ -235,11 +285,11 @@ enum shoal_err hnsw_walk(const struct hnsw *h, const float *query, size_t ef, st
     } else {
         rc = near_array__reserve(&w->nearest, ef, why);
         if (rc == SHOAL_OK) {
-            struct sorted s = {.items = w->nearest.items, .len = 1, .max = ef};
+            struct sorted s = { .items = w->nearest.items, .len = 1, .max = ef };
             s.items[0] = descend(h, query, w);
             (void)walker__see(w, s.items[0].row);
             sorted_walk(h, query, w, &s);
-            feed(h, s.items, s.len, top);
+            feed(h, query, s.items, s.len, NULL, top);
         }
     }
     walker__give(h->pool, w);

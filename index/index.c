@@ -18,7 +18,7 @@ struct index {
     size_t bytes_len;
 };
 
-static const struct index_ops *const kinds[] = {&index__flat, &index__hnsw, &index__ivf};
+static const struct index_ops *const kinds[] = { &index__flat, &index__hnsw, &index__ivf };
 
 #define KINDS_LEN (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -100,7 +100,7 @@ static enum shoal_err check_build(const struct index_config *config, struct errb
 enum shoal_err index_build(const struct index_config *config, const float *vectors, size_t rows,
                            const atomic_bool *cancel, struct index_built *out, struct errbuf *why)
 {
-    *out = (struct index_built){0};
+    *out = (struct index_built){ 0 };
     enum shoal_err rc = check_config(config, vectors, rows, why);
     if (rc != SHOAL_OK) {
         return rc;
@@ -123,7 +123,7 @@ void index_built_release(struct index_built *built)
 {
     mem_free(built->order);
     mem_free(built->bytes);
-    *built = (struct index_built){0};
+    *built = (struct index_built){ 0 };
 }
 
 enum shoal_err index_open(const struct index_config *config, const float *vectors, size_t rows,
@@ -140,7 +140,8 @@ enum shoal_err index_open(const struct index_config *config, const float *vector
     }
     ix->ops = ops_of(config->kind);
     ix->rows = (struct index_rows){
-        .vectors = vectors, .rows = rows, .dim = config->dim, .distance = config->distance};
+        .vectors = vectors, .rows = rows, .dim = config->dim, .distance = config->distance
+    };
     ix->bytes_len = bytes.len;
     rc = ix->ops->open(config, &ix->rows, bytes, &ix->state, why);
     if (rc != SHOAL_OK) {
@@ -201,7 +202,8 @@ static enum shoal_err search_in(const struct index *ix, const struct index_query
     topk_finish(&top);
     for (size_t i = 0; i < top.len; i++) {
         assert(top.hits[i].row < ix->rows.rows);
-        hits[i] = (struct index_hit){.row = (uint32_t)top.hits[i].row, .score = top.hits[i].score};
+        hits[i] = (struct index_hit){ .row = (uint32_t)top.hits[i].row,
+                                      .score = top.hits[i].score };
     }
     *n_out = top.len;
     return SHOAL_OK;

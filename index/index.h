@@ -41,13 +41,13 @@ enum index_kind { INDEX_FLAT = 1, INDEX_HNSW = 2, INDEX_IVF_FLAT = 3 };
 
 struct index_config {
     enum index_kind kind;
-    enum distance distance;    /* cosine rows must be normalised already */
-    uint32_t dim;              /* 1..VECTOR_DIM_MAX */
-    uint32_t m;                /* HNSW: links per node and layer (twice that on layer 0), 4..128 */
-    uint32_t ef_construction;  /* HNSW: 4..4096 */
-    uint32_t nlist;            /* IVF: lists, 1..INDEX_NLIST_MAX; 0: chosen from the row count */
-    uint32_t threads;          /* build only, >= 1 */
-    uint64_t seed;             /* build only: same seed, threads 1 and rows give the same bytes */
+    enum distance distance;   /* cosine rows must be normalised already */
+    uint32_t dim;             /* 1..VECTOR_DIM_MAX */
+    uint32_t m;               /* HNSW: links per node and layer (twice that on layer 0), 4..128 */
+    uint32_t ef_construction; /* HNSW: 4..4096 */
+    uint32_t nlist;           /* IVF: lists, 1..INDEX_NLIST_MAX; 0: chosen from the row count */
+    uint32_t threads;         /* build only, >= 1 */
+    uint64_t seed;            /* build only: same seed, threads 1 and rows give the same bytes */
 };
 
 struct index_built {
@@ -68,7 +68,7 @@ struct index_query {
     uint32_t ef;         /* HNSW: 0 takes the default; raised to k; at most INDEX_EF_MAX */
     uint32_t nprobe;     /* IVF: 0 takes the default; at most nlist */
     const struct index_filter *filter; /* NULL: all rows */
-    bool exact;          /* scan every allowed row */
+    bool exact;                        /* scan every allowed row */
 };
 
 struct index_hit {
@@ -86,11 +86,11 @@ struct index_stats {
 
 /* SHOAL_EINVAL (config out of range, with the field named), SHOAL_ENOMEM, SHOAL_ECANCELED when
  * `cancel` (may be NULL) became true: looked at at least every few thousand rows. `vectors` is
- * rows x dim, borrowed during the call. On failure *out is all zero. Blocks for seconds to hours. */
-SHOAL_MUST_CHECK enum shoal_err index_build(const struct index_config *config,
-                                            const float *vectors, size_t rows,
-                                            const atomic_bool *cancel, struct index_built *out,
-                                            struct errbuf *why);
+ * rows x dim, borrowed during the call. On failure *out is all zero. Blocks for seconds to hours.
+ */
+SHOAL_MUST_CHECK enum shoal_err index_build(const struct index_config *config, const float *vectors,
+                                            size_t rows, const atomic_bool *cancel,
+                                            struct index_built *out, struct errbuf *why);
 void index_built_release(struct index_built *built);
 
 /* Opens over memory that stays valid and unchanged until index_close. `vectors` is rows x dim in

@@ -31,13 +31,15 @@
 #define LIST_ROWS_MIN 8
 #define ITERATIONS 10
 #define NPROBE_SHARE 16
+/* Rows compared for each hit asked for, at least. */
+#define ROWS_PER_HIT 16
 
 #define KEYS_BLOCK 256
 
 struct ivf {
     uint32_t lists;
-    const float *centroids;   /* lists x dim, borrowed from the bytes */
-    const uint32_t *begins;   /* lists + 1, borrowed from the bytes */
+    const float *centroids; /* lists x dim, borrowed from the bytes */
+    const uint32_t *begins; /* lists + 1, borrowed from the bytes */
     const struct kernel *kernel;
 };
 
@@ -132,8 +134,8 @@ static enum shoal_err ivf_build(const struct index_config *config, const float *
                        rows);
     }
     out->bytes_len = len;
-    enum shoal_err rc =
-        train_and_group(config, vectors, rows, cancel, lists, list_of_row, out, why);
+    enum shoal_err rc = train_and_group(config, vectors, rows, cancel, lists, list_of_row, out,
+                                        why);
     mem_free(list_of_row);
     if (rc != SHOAL_OK) {
         return rc;
@@ -188,7 +190,7 @@ static void rank_lists(const struct ivf *ivf, const struct index_rows *rows, con
         ivf->kernel->span(query, ivf->centroids + (size_t)at * rows->dim, rows->dim, len, keys);
         for (uint32_t i = 0; i < len; i++) {
             near_heap_push(NEAR_MIN, heap, at + i,
-                           (struct near){.key = kernel_key_sane(keys[i]), .row = at + i});
+                           (struct near){ .key = kernel_key_sane(keys[i]), .row = at + i });
         }
     }
 }
@@ -229,13 +231,20 @@ static void list_bounds(const struct ivf *ivf, const struct index_rows *rows, ui
     }
 }
 
+static size_t nprobe_default(const struct ivf *ivf, size_t k, double average)
+{
+    size_t share = ivf->lists / NPROBE_SHARE + 1;
+    size_t for_k = (size_t)ceil((double)(k * ROWS_PER_HIT) / average);
+    return share > for_k ? share : for_k;
+}
+
 static enum shoal_err ivf_search(const void *state, const struct index_rows *rows,
                                  const struct index_query *q, struct topk *top, struct errbuf *why)
 {
     const struct ivf *ivf = state;
-    size_t nprobe = q->nprobe == 0 ? ivf->lists / NPROBE_SHARE + 1 : q->nprobe;
-    nprobe = nprobe < ivf->lists ? nprobe : ivf->lists;
     double average = (double)rows->rows / (double)ivf->lists;
+    size_t nprobe = q->nprobe == 0 ? nprobe_default(ivf, q->k, average) : q->nprobe;
+    nprobe = nprobe < ivf->lists ? nprobe : ivf->lists;
     size_t enough = (size_t)ceil((double)nprobe * average);
     enough = enough < q->k ? q->k : enough;
     size_t allowed = q->filter == NULL ? rows->rows : q->filter->allowed_len;

@@ -10,7 +10,7 @@
 
 typedef __m256 vec;
 
-static const int32_t tail_masks[2 * LANES] = {-1, -1, -1, -1, -1, -1, -1, -1};
+static const int32_t tail_masks[2 * LANES] = { -1, -1, -1, -1, -1, -1, -1, -1 };
 
 static inline __attribute__((always_inline)) TARGET vec vec_zero(void)
 {
@@ -49,9 +49,9 @@ static inline __attribute__((always_inline)) TARGET __m128 vec_fold(vec v)
 #include "index/kernel_x86.h"
 
 const struct kernel kernel__avx2[KERNEL_METRICS_LEN] = {
-    [KERNEL_DOT] = {"avx2/dot", one_dot, gather_dot, span_dot},
-    [KERNEL_SQUARE] = {"avx2/square", one_square, gather_square, span_square},
-    [KERNEL_ABS] = {"avx2/abs", one_abs, gather_abs, span_abs},
+    [KERNEL_DOT] = { "avx2/dot", one_dot, gather_dot, span_dot },
+    [KERNEL_SQUARE] = { "avx2/square", one_square, gather_square, span_square },
+    [KERNEL_ABS] = { "avx2/abs", one_abs, gather_abs, span_abs },
 };
 
 #endif

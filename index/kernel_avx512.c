@@ -48,9 +48,9 @@ static inline __attribute__((always_inline)) TARGET __m128 vec_fold(vec v)
 #include "index/kernel_x86.h"
 
 const struct kernel kernel__avx512[KERNEL_METRICS_LEN] = {
-    [KERNEL_DOT] = {"avx512/dot", one_dot, gather_dot, span_dot},
-    [KERNEL_SQUARE] = {"avx512/square", one_square, gather_square, span_square},
-    [KERNEL_ABS] = {"avx512/abs", one_abs, gather_abs, span_abs},
+    [KERNEL_DOT] = { "avx512/dot", one_dot, gather_dot, span_dot },
+    [KERNEL_SQUARE] = { "avx512/square", one_square, gather_square, span_square },
+    [KERNEL_ABS] = { "avx512/abs", one_abs, gather_abs, span_abs },
 };
 
 #endif

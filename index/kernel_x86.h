@@ -108,9 +108,10 @@ INLINE TARGET void gather_of(enum kernel_metric metric, const float *query, cons
         for (size_t j = i + 4; j < i + 8 && j < rows_len; j++) {
             row_prefetch(base + (size_t)rows[j] * dim, dim);
         }
-        const float *const four[4] = {
-            base + (size_t)rows[i] * dim, base + (size_t)rows[i + 1] * dim,
-            base + (size_t)rows[i + 2] * dim, base + (size_t)rows[i + 3] * dim};
+        const float *const four[4] = { base + (size_t)rows[i] * dim,
+                                       base + (size_t)rows[i + 1] * dim,
+                                       base + (size_t)rows[i + 2] * dim,
+                                       base + (size_t)rows[i + 3] * dim };
         key4(metric, query, four, dim, keys + i);
     }
     for (; i < rows_len; i++) {
@@ -124,7 +125,7 @@ INLINE TARGET void span_of(enum kernel_metric metric, const float *query, const 
     size_t i = 0;
     for (; i + 4 <= rows_len; i += 4) {
         const float *first = base + i * dim;
-        const float *const four[4] = {first, first + dim, first + 2 * dim, first + 3 * dim};
+        const float *const four[4] = { first, first + dim, first + 2 * dim, first + 3 * dim };
         key4(metric, query, four, dim, keys + i);
     }
     for (; i < rows_len; i++) {
@@ -132,20 +133,20 @@ INLINE TARGET void span_of(enum kernel_metric metric, const float *query, const 
     }
 }
 
-#define DEFINE_KERNELS(suffix, metric)                                                             \
-    TARGET static float one_##suffix(const float *a, const float *b, size_t dim)                   \
-    {                                                                                              \
-        return key1(metric, a, b, dim);                                                            \
-    }                                                                                              \
-    TARGET static void gather_##suffix(const float *query, const float *base, size_t dim,          \
-                                       const uint32_t *rows, size_t rows_len, float *keys)         \
-    {                                                                                              \
-        gather_of(metric, query, base, dim, rows, rows_len, keys);                                 \
-    }                                                                                              \
-    TARGET static void span_##suffix(const float *query, const float *base, size_t dim,            \
-                                     size_t rows_len, float *keys)                                 \
-    {                                                                                              \
-        span_of(metric, query, base, dim, rows_len, keys);                                         \
+#define DEFINE_KERNELS(suffix, metric)                                                     \
+    TARGET static float one_##suffix(const float *a, const float *b, size_t dim)           \
+    {                                                                                      \
+        return key1(metric, a, b, dim);                                                    \
+    }                                                                                      \
+    TARGET static void gather_##suffix(const float *query, const float *base, size_t dim,  \
+                                       const uint32_t *rows, size_t rows_len, float *keys) \
+    {                                                                                      \
+        gather_of(metric, query, base, dim, rows, rows_len, keys);                         \
+    }                                                                                      \
+    TARGET static void span_##suffix(const float *query, const float *base, size_t dim,    \
+                                     size_t rows_len, float *keys)                         \
+    {                                                                                      \
+        span_of(metric, query, base, dim, rows_len, keys);                                 \
     }
 
 DEFINE_KERNELS(dot, KERNEL_DOT)

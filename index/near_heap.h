@@ -75,4 +75,14 @@ static inline struct near near_heap_pop(enum near_order order, struct near *heap
     return root;
 }
 
+/* Turns a max heap into an array with the nearest first. */
+static inline void near_heap_sort(struct near *heap, size_t len)
+{
+    for (size_t left = len; left > 1; left--) {
+        struct near farthest = heap[0];
+        near_heap_replace(NEAR_MAX, heap, left - 1, heap[left - 1]);
+        heap[left - 1] = farthest;
+    }
+}
+
 #endif

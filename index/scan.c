@@ -20,7 +20,7 @@ static bool ranks_before(enum distance d, struct scan_hit a, struct scan_hit b)
 void topk_init(struct topk *t, enum distance d, struct scan_hit *room, size_t k)
 {
     assert(k >= 1);
-    *t = (struct topk){.hits = room, .len = 0, .k = k, .distance = d};
+    *t = (struct topk){ .hits = room, .len = 0, .k = k, .distance = d };
 }
 
 /* The heap has the worst hit at its root: the one to go when a better comes. */
@@ -63,7 +63,7 @@ void topk_push(struct topk *t, uint64_t row, float score)
     if (score != score) { /* not a number: last of all, so that the order stays total */
         score = distance_higher_is_better(t->distance) ? -INFINITY : INFINITY;
     }
-    struct scan_hit hit = {.row = row, .score = score};
+    struct scan_hit hit = { .row = row, .score = score };
     if (t->len < t->k) {
         t->hits[t->len] = hit;
         heap_up(t, t->len++);

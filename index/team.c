@@ -77,6 +77,7 @@ enum shoal_err team_new(unsigned threads_len, struct team **out, struct errbuf *
         member->worker = i + 1;
         rc = thread_start(&member->thread, "index-build", member_run, member, why);
         if (rc != SHOAL_OK) {
+            rc = err_prefix(why, rc, "build thread %u", member->worker);
             goto fail;
         }
         team->len++;

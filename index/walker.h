@@ -20,7 +20,7 @@ struct walker {
     uint64_t *seen;      /* one bit a row, all clear between searches */
     uint32_t *touched;   /* the words of `seen` that are not clear */
     size_t touched_len;
-    struct near_array nearest;   /* the ef nearest so far */
+    struct near_array nearest;    /* the ef nearest so far */
     struct near_array candidates; /* still to be expanded */
     uint32_t rows[HNSW_LIST_MAX]; /* the neighbours to compare, and their keys */
     float keys[HNSW_LIST_MAX];

@@ -15,7 +15,7 @@
 static void test_names_are_those_of_the_api_and_parse_back(void **state)
 {
     (void)state;
-    static const char *const names[] = {"Cosine", "Dot", "Euclid", "Manhattan"};
+    static const char *const names[] = { "Cosine", "Dot", "Euclid", "Manhattan" };
     for (unsigned i = 0; i < 4; i++) {
         enum distance d = (enum distance)(i + 1);
         assert_string_equal(distance_name(d), names[i]);
@@ -30,7 +30,7 @@ static void test_names_are_those_of_the_api_and_parse_back(void **state)
 static void test_parse_refuses_other_names_and_leaves_out_alone(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "cosine", "COSINE", "Cosin", "Cosine ", "Euclidean"};
+    static const char *const bad[] = { "", "cosine", "COSINE", "Cosin", "Cosine ", "Euclidean" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         enum distance d = DISTANCE_DOT;
         assert_int_equal(distance_parse(slice_from_str(bad[i]), &d), SHOAL_EPARSE);
@@ -55,7 +55,7 @@ static void test_similarities_rank_high_first_and_distances_low_first(void **sta
 static void test_check_names_the_unfit_component(void **state)
 {
     (void)state;
-    static const float unfit[] = {NAN, INFINITY, -INFINITY, 1.1e18f, -1.1e18f, FLT_MAX};
+    static const float unfit[] = { NAN, INFINITY, -INFINITY, 1.1e18f, -1.1e18f, FLT_MAX };
     for (size_t u = 0; u < sizeof(unfit) / sizeof(unfit[0]); u++) {
         for (size_t at = 0; at < 19; at++) {
             float v[19];
@@ -77,7 +77,7 @@ static void test_check_names_the_unfit_component(void **state)
 static void test_check_accepts_the_largest_and_the_smallest(void **state)
 {
     (void)state;
-    float v[3] = {VECTOR_ABS_MAX, -VECTOR_ABS_MAX, FLT_TRUE_MIN};
+    float v[3] = { VECTOR_ABS_MAX, -VECTOR_ABS_MAX, FLT_TRUE_MIN };
     for (unsigned d = 1; d <= 4; d++) {
         assert_int_equal(vector_check(v, 3, (enum distance)d, NULL), SHOAL_OK);
     }
@@ -86,7 +86,7 @@ static void test_check_accepts_the_largest_and_the_smallest(void **state)
 static void test_check_refuses_a_zero_vector_for_cosine_only(void **state)
 {
     (void)state;
-    float zero[5] = {0, -0.0f, 0, 0, 0};
+    float zero[5] = { 0, -0.0f, 0, 0, 0 };
     struct errbuf why;
     err_clear(&why);
     assert_int_equal(vector_check(zero, 5, DISTANCE_COSINE, &why), SHOAL_EVALIDATION);
@@ -102,7 +102,7 @@ static void test_normalize_gives_unit_length_at_any_scale(void **state)
 {
     (void)state;
     /* Squares of the first and the last scale leave the range of float. */
-    static const float scales[] = {1e-40f, 1e-20f, 1.0f, 1e10f, 1e18f};
+    static const float scales[] = { 1e-40f, 1e-20f, 1.0f, 1e10f, 1e18f };
     for (size_t s = 0; s < sizeof(scales) / sizeof(scales[0]); s++) {
         float v[64];
         for (size_t i = 0; i < 64; i++) {
@@ -121,13 +121,13 @@ static void test_normalize_gives_unit_length_at_any_scale(void **state)
 static void test_normalize_leaves_zero_alone_and_is_stable(void **state)
 {
     (void)state;
-    float zero[3] = {0, 0, 0};
+    float zero[3] = { 0, 0, 0 };
     vector_normalize(zero, 3);
     assert_true(zero[0] == 0 && zero[1] == 0 && zero[2] == 0);
-    float v[2] = {3.0f, 4.0f};
+    float v[2] = { 3.0f, 4.0f };
     vector_normalize(v, 2);
     assert_true(fabsf(v[0] - 0.6f) < 1e-7f && fabsf(v[1] - 0.8f) < 1e-7f);
-    float again[2] = {v[0], v[1]};
+    float again[2] = { v[0], v[1] };
     vector_normalize(again, 2);
     assert_true(fabsf(again[0] - v[0]) < 1e-7f && fabsf(again[1] - v[1]) < 1e-7f);
 }
