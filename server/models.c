@@ -28,7 +28,7 @@ static uint32_t take_u32(struct json_value v, const char *key)
     return json_get(v, key, &member) && json_u64(member, &n) && n <= UINT32_MAX ? (uint32_t)n : 0;
 }
 
-static bool take_model(struct json_value v, const char *dir, struct model_file *out)
+static bool take_model(struct json_value v, const char *dir, struct listed_model *out)
 {
     char kind[16];
     char file[256];
@@ -121,7 +121,7 @@ enum shoal_err models_load(const char *dir, struct models *out, struct errbuf *w
     return strcmp(dir, "off") == 0 ? SHOAL_OK : read_dir(dir, out, why);
 }
 
-const struct model_file *models_find(const struct models *m, bool generates)
+const struct listed_model *models_find(const struct models *m, bool generates)
 {
     for (size_t i = 0; i < m->len; i++) {
         if (m->files[i].generates == generates) {

@@ -14,7 +14,7 @@
 
 #define MODELS_MAX 16
 
-struct model_file {
+struct listed_model {
     char name[128];
     char path[DISK_PATH_MAX];
     char sha256[65];
@@ -24,7 +24,7 @@ struct model_file {
 };
 
 struct models {
-    struct model_file files[MODELS_MAX];
+    struct listed_model files[MODELS_MAX];
     size_t len;
 };
 
@@ -33,6 +33,6 @@ struct models {
 SHOAL_MUST_CHECK enum shoal_err models_load(const char *dir, struct models *out,
                                             struct errbuf *why);
 /* The first of the kind; NULL when there is none. */
-const struct model_file *models_find(const struct models *m, bool generates);
+const struct listed_model *models_find(const struct models *m, bool generates);
 
 #endif
