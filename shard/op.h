@@ -26,18 +26,18 @@
 
 /* In the log: never renumber. */
 enum op_kind {
-    OP_UPSERT = 1,            /* the whole point is replaced */
-    OP_DELETE = 2,            /* points, or all that match the filter */
-    OP_SET_PAYLOAD = 3,       /* keys are merged in; null removes a key */
+    OP_UPSERT = 1,      /* the whole point is replaced */
+    OP_DELETE = 2,      /* points, or all that match the filter */
+    OP_SET_PAYLOAD = 3, /* keys are merged in; null removes a key */
     OP_OVERWRITE_PAYLOAD = 4,
-    OP_DELETE_PAYLOAD = 5,    /* keys (payloads[0] is a JSON array of key paths) */
+    OP_DELETE_PAYLOAD = 5, /* keys (payloads[0] is a JSON array of key paths) */
     OP_CLEAR_PAYLOAD = 6
 };
 
 struct op {
     enum op_kind kind;
-    uint8_t id[OP_ID_LEN];        /* the same id is applied once; all zero: no such promise */
-    uint32_t points_len;          /* 0 when `filter` chooses */
+    uint8_t id[OP_ID_LEN]; /* the same id is applied once; all zero: no such promise */
+    uint32_t points_len;   /* 0 when `filter` chooses */
     const struct point_id *points;
     uint32_t dim;                 /* OP_UPSERT */
     const float *vectors;         /* OP_UPSERT: points_len x dim, normalised for cosine */
@@ -53,5 +53,11 @@ enum shoal_err op_encode(struct buf *out, const struct op *op);
  * not 4-byte aligned. */
 SHOAL_MUST_CHECK enum shoal_err op_decode(struct slice bytes, struct arena *arena, struct op *out,
                                           struct errbuf *why);
+
+/* What a shard of this dimension and distance asks of an op: vectors that fit (SHOAL_EINVAL,
+ * SHOAL_EVALIDATION), payloads that are JSON objects, a filter that parses (SHOAL_EPARSE,
+ * SHOAL_EVALIDATION). The answer depends on nothing else, so it is the same on every replica. */
+SHOAL_MUST_CHECK enum shoal_err op_check(const struct op *op, uint32_t dim, enum distance d,
+                                         struct errbuf *why);
 
 #endif
