@@ -16,6 +16,7 @@
 #include "base/bytes.h"
 #include "base/json.h"
 #include "shard/filter.h"
+#include "shard/payload.h"
 #include "shard/rlog.h"
 
 #include <assert.h>
@@ -334,18 +335,17 @@ static enum shoal_err check_vector(const float *v, uint32_t dim, enum distance d
     return SHOAL_OK;
 }
 
-static enum shoal_err check_json(struct slice text, enum json_kind kind, struct errbuf *why)
+static enum shoal_err check_object(struct slice text, struct errbuf *why)
 {
     struct json_doc *doc = NULL;
     enum shoal_err rc = json_parse(text, &doc, why);
     if (rc != SHOAL_OK) {
         return rc;
     }
-    enum json_kind is = json_kind(json_root(doc));
+    enum json_kind kind = json_kind(json_root(doc));
     json_free(doc);
-    if (is != kind) {
-        return err_set(why, SHOAL_EPARSE, "%s where %s is expected", json_kind_name(is),
-                       json_kind_name(kind));
+    if (kind != JSON_OBJECT) {
+        return err_set(why, SHOAL_EPARSE, "%s where an object is expected", json_kind_name(kind));
     }
     return SHOAL_OK;
 }
@@ -361,7 +361,7 @@ static enum shoal_err check_points(const struct op *op, uint32_t dim, enum dista
     for (uint32_t i = 0; i < op->points_len; i++) {
         enum shoal_err rc = check_vector(op->vectors + (size_t)i * dim, dim, d, why);
         if (rc == SHOAL_OK && op->payloads[i].len > 0) {
-            rc = check_json(op->payloads[i], JSON_OBJECT, why);
+            rc = check_object(op->payloads[i], why);
             if (rc != SHOAL_OK) {
                 err_prefix(why, rc, "payload");
             }
@@ -375,18 +375,29 @@ static enum shoal_err check_points(const struct op *op, uint32_t dim, enum dista
     return SHOAL_OK;
 }
 
+static enum shoal_err check_keys(struct slice json, struct errbuf *why)
+{
+    struct arena arena;
+    struct payload_keys *keys = NULL;
+    arena_init(&arena, RLOG_ENTRY_MAX);
+    enum shoal_err rc = payload_keys_parse(json, &arena, &keys, why);
+    arena_release(&arena);
+    return rc;
+}
+
 enum shoal_err op_check(const struct op *op, uint32_t dim, enum distance d, struct errbuf *why)
 {
     if (op->kind == OP_UPSERT) {
         return check_points(op, dim, d, why);
     }
     enum shoal_err rc = SHOAL_OK;
-    if (payloads_of(op->kind, op->points_len) > 0) {
-        rc = check_json(op->payloads[0], op->kind == OP_DELETE_PAYLOAD ? JSON_ARRAY : JSON_OBJECT,
-                        why);
-        if (rc != SHOAL_OK) {
-            return err_prefix(why, rc, "payload");
-        }
+    if (op->kind == OP_DELETE_PAYLOAD) {
+        rc = check_keys(op->payloads[0], why);
+    } else if (payloads_of(op->kind, op->points_len) > 0) {
+        rc = check_object(op->payloads[0], why);
+    }
+    if (rc != SHOAL_OK) {
+        return err_prefix(why, rc, "payload");
     }
     if (op->filter.len > 0) {
         struct filter *filter = NULL;

@@ -202,7 +202,7 @@ static void test_check_holds_points_to_the_schema(void **state)
     op.vectors = rows;
     payloads[0] = SLICE_LIT("[1]");
     assert_int_equal(op_check(&op, DIM, DISTANCE_DOT, &why), SHOAL_EPARSE);
-    assert_non_null(strstr(why.text, "array where object is expected"));
+    assert_non_null(strstr(why.text, "array where an object is expected"));
     payloads[0] = SLICE_LIT("{");
     assert_int_equal(op_check(&op, DIM, DISTANCE_DOT, &why), SHOAL_EPARSE);
     struct op filtered = { .kind = OP_DELETE, .filter = SLICE_LIT("{\"must\":[{\"key\":\"a\"}]}") };
