@@ -44,7 +44,7 @@ if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
         INTERFACE_INCLUDE_DIRECTORIES "${CMAKE_SOURCE_DIR}/cmake/omp")
 endif()
 foreach(library Lmdb OpenBlas Microhttpd Simdjson Mpack Roaring Xxhash Cmocka Utf8proc Stemmer
-        Cmark Gumbo Curl Faiss Nng Llama)
+        Cmark Gumbo Nettle Curl Faiss Nng Llama)
     find_package(Shoal${library} QUIET MODULE)
     if(NOT Shoal${library}_FOUND)
         message(FATAL_ERROR "${library} is not here: run deps/install.sh (or `make deps`), "

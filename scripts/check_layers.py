@@ -46,8 +46,9 @@ THIRD_PARTY = {
     "libstemmer.h": "slm",
     "curl/": "slm",
     "microhttpd.h": "server",
-    "cmark": "server",
-    "gumbo": "server",
+    "cmark": "slm",
+    "gumbo": "slm",
+    "nettle/": "slm",
     "cmocka.h": "tests",
 }
 

@@ -26,6 +26,7 @@
 #define GENERATOR_SEQUENCES_DEFAULT 8
 #define GENERATOR_QUEUE_DEFAULT 64
 #define GENERATOR_CONTEXT_DEFAULT 8192 /* tokens of all sequences together */
+#define GENERATOR_TOKENS_DEFAULT 512
 #define GENERATOR_STOPS_MAX 8
 #define GENERATOR_STOP_BYTES_MAX 64
 #define GENERATOR_MESSAGES_MAX 256
@@ -80,7 +81,7 @@ struct generator_request {
      * text of one tenant is ever in another's context. */
     size_t messages_constant;
 
-    uint32_t max_tokens;       /* 0: all that the context has room for */
+    uint32_t max_tokens;       /* 0: GENERATOR_TOKENS_DEFAULT; never more than has room */
     float temperature;         /* 0: always the likeliest token */
     uint32_t top_k;            /* 0: all */
     float top_p;               /* in (0, 1]; 0 means 1 */
