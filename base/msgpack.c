@@ -238,7 +238,7 @@ double mp_get_f64(struct mp_reader *r)
 static struct slice get_bytes(struct mp_reader *r, mpack_token_type_t type, size_t len_max)
 {
     mpack_token_t t;
-    struct slice none = {NULL, 0};
+    struct slice none = { NULL, 0 };
     if (!get_token(r, &t)) {
         return none;
     }
@@ -294,6 +294,12 @@ bool mp_get_nil(struct mp_reader *r)
     }
     r->at++;
     return true;
+}
+
+bool mp_next_is_bin(const struct mp_reader *r)
+{
+    enum { BIN8 = 0xc4, BIN32 = 0xc6 };
+    return r->failed == SHOAL_OK && r->at != r->end && *r->at >= BIN8 && *r->at <= BIN32;
 }
 
 void mp_skip(struct mp_reader *r)

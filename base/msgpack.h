@@ -59,6 +59,8 @@ uint32_t mp_get_array(struct mp_reader *r, uint32_t count_max);
 uint32_t mp_get_map(struct mp_reader *r, uint32_t count_max);
 /* True, and consumes it, when the next value is nil. */
 bool mp_get_nil(struct mp_reader *r);
+/* True when the next value is a binary; consumes nothing. For fields that may be of two kinds. */
+bool mp_next_is_bin(const struct mp_reader *r);
 /* Skips one whole value of any kind (fields of a later version). */
 void mp_skip(struct mp_reader *r);
 /* SHOAL_OK when nothing failed and all bytes were read; SHOAL_EPROTO. */
