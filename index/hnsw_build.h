@@ -27,6 +27,11 @@ struct hnsw_finished {
     const uint32_t *first_of; /* by row: the node that it is a copy of; itself for a node */
 };
 
+/* Fills `ranked` (nodes) with the nodes in the order they should lie, the entry first.
+ * SHOAL_ENOMEM. */
+enum shoal_err hnsw__rank_nodes(const struct hnsw_finished *from, uint32_t *ranked,
+                                struct errbuf *why);
+
 /* Turns a finished graph into order and bytes. */
 enum shoal_err hnsw__encode(const struct index_config *config, const struct hnsw_finished *from,
                             const atomic_bool *cancel, struct index_built *out, struct errbuf *why);

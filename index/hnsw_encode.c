@@ -5,8 +5,8 @@
  * the entry does reach. Lists have their own lengths in the bytes, so a list may grow past the
  * size it was pruned to.
  *
- * The order of the nodes is that in which a breadth-first walk of layer 0 meets them, for the sake
- * of caches and pages, within classes of equal layers, as hnsw_graph.h asks; the copies follow. */
+ * The nodes lie in the order that hnsw_order.c gives them, within classes of equal layers, as
+ * hnsw_graph.h asks; the copies follow. */
 #include "index/hnsw_build.h"
 
 #include "base/mem.h"
@@ -131,10 +131,15 @@ static enum shoal_err reach_all(struct encode *e)
     return SHOAL_OK;
 }
 
-/* Sorts the nodes by layers, most first, keeping the walk's order among equals. Fills the front of
+/* Sorts the nodes by layers, most first, keeping their order among equals. Fills the front of
  * `order`, e->place of the nodes, and the nodes of each layer. */
-static void place_nodes(struct encode *e, uint32_t *order, struct hnsw_graph *g)
+static enum shoal_err place_nodes(struct encode *e, uint32_t *order, struct hnsw_graph *g)
 {
+    /* The walk is done: its array takes the nodes as they should lie. */
+    enum shoal_err rc = hnsw__rank_nodes(&e->from, e->met, e->why);
+    if (rc != SHOAL_OK) {
+        return rc;
+    }
     for (size_t i = 0; i < e->from.nodes; i++) {
         unsigned layers = faiss_graph_layers(e->from.graph, e->met[i]);
         if (layers > g->layers_len) {
@@ -154,6 +159,7 @@ static void place_nodes(struct encode *e, uint32_t *order, struct hnsw_graph *g)
         order[at] = row;
         e->place[row] = (uint32_t)at;
     }
+    return SHOAL_OK;
 }
 
 /* Puts the copies after the nodes, in the order of their nodes. Fills the rest of `order`,
@@ -336,7 +342,10 @@ enum shoal_err hnsw__encode(const struct index_config *config, const struct hnsw
         rc = err_set(why, SHOAL_ENOMEM, "out of memory for an order of %zu rows", from->rows);
         goto out;
     }
-    place_nodes(&e, out->order, &g);
+    rc = place_nodes(&e, out->order, &g);
+    if (rc != SHOAL_OK) {
+        goto out;
+    }
     assert(out->order[0] == from->entry);
     place_copies(&e, out->order, &g);
     rc = write_bytes(&e, config, out->order, &g, out);

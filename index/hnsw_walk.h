@@ -27,10 +27,20 @@ uint64_t walker_pool_bytes(struct walker_pool *pool);
 enum shoal_err hnsw_walk(const struct hnsw *h, const float *query, size_t ef, struct topk *top,
                          struct errbuf *why);
 
-/* The same among the rows of the filter: walks through all rows and keeps `ef` that are allowed.
- * Stops after comparing visits_max rows; *gave_up is then true and nothing was fed to `top`. */
-enum shoal_err hnsw_walk_filtered(const struct hnsw *h, const float *query, size_t ef,
-                                  const struct index_filter *filter, size_t visits_max,
-                                  struct topk *top, bool *gave_up, struct errbuf *why);
+/* When a filtered walk ends. It expands nodes from the nearest on, allowed or not, and is done when
+ * `ef` allowed nodes are nearer than all that is left, or when it has expanded `expand_min` nodes
+ * of which `allowed_min` were allowed. */
+struct hnsw_effort {
+    size_t ef;          /* at least top->k */
+    size_t expand_min;  /* SIZE_MAX: only ef counts */
+    size_t allowed_min; /* at least top->k */
+    size_t visits_max;  /* rows compared at which it gives up */
+};
+
+/* Feeds the nearest rows of the filter to `top`. When it gave up, nothing was fed. SHOAL_ENOMEM. */
+enum shoal_err hnsw_walk_filtered(const struct hnsw *h, const float *query,
+                                  const struct hnsw_effort *effort,
+                                  const struct index_filter *filter, struct topk *top,
+                                  bool *gave_up, struct errbuf *why);
 
 #endif

@@ -221,9 +221,15 @@ static double walk_recall(const struct hnsw *h, const struct test_index *t, cons
         topk_init(&top, t->config.distance, room, 10);
         bool gave_up = false;
         const float *query = queries + i * DIM;
+        struct hnsw_effort effort = {
+            .ef = ef,
+            .expand_min = SIZE_MAX,
+            .allowed_min = 10,
+            .visits_max = SIZE_MAX,
+        };
         enum shoal_err rc = filter == NULL ? hnsw_walk(h, query, ef, &top, NULL)
-                                           : hnsw_walk_filtered(h, query, ef, filter, SIZE_MAX,
-                                                                &top, &gave_up, NULL);
+                                           : hnsw_walk_filtered(h, query, &effort, filter, &top,
+                                                                &gave_up, NULL);
         assert_int_equal(rc, SHOAL_OK);
         assert_false(gave_up);
         topk_finish(&top);
@@ -296,12 +302,18 @@ static void test_filtered_walk_gives_up_at_its_bound(void **state)
     struct topk top;
     topk_init(&top, DISTANCE_EUCLID, room, 1);
     bool gave_up = false;
-    assert_int_equal(hnsw_walk_filtered(&h, v, 4, &filter, 100, &top, &gave_up, NULL), SHOAL_OK);
+    struct hnsw_effort effort = {
+        .ef = 4,
+        .expand_min = 8,
+        .allowed_min = 1,
+        .visits_max = 100,
+    };
+    assert_int_equal(hnsw_walk_filtered(&h, v, &effort, &filter, &top, &gave_up, NULL), SHOAL_OK);
     assert_true(gave_up);
     assert_int_equal(top.len, 0);
     /* Without a bound it walks everything and finds the one. */
-    assert_int_equal(hnsw_walk_filtered(&h, v, 4, &filter, SIZE_MAX, &top, &gave_up, NULL),
-                     SHOAL_OK);
+    effort.visits_max = SIZE_MAX;
+    assert_int_equal(hnsw_walk_filtered(&h, v, &effort, &filter, &top, &gave_up, NULL), SHOAL_OK);
     assert_false(gave_up);
     assert_int_equal(top.len, 1);
     assert_int_equal(room[0].row, 2999);
