@@ -33,18 +33,18 @@
 
 /* Never renumber. Client to gateway 1-19, gateway to node 20-39, to a generator 40-49, raft 60-. */
 enum wire_kind {
-    WIRE_CALL = 1,          /* a named operation with a JSON argument and a JSON result */
-    WIRE_UPSERT = 2,        /* points into a collection */
-    WIRE_SEARCH = 3,        /* nearest points of a collection */
-    WIRE_STREAM_OPEN = 4,   /* a named operation whose result comes in pieces */
-    WIRE_STREAM_NEXT = 5,   /* the pieces from a given place on; waits for at least one */
+    WIRE_CALL = 1,        /* a named operation with a JSON argument and a JSON result */
+    WIRE_UPSERT = 2,      /* points into a collection */
+    WIRE_SEARCH = 3,      /* nearest points of a collection */
+    WIRE_STREAM_OPEN = 4, /* a named operation whose result comes in pieces */
+    WIRE_STREAM_NEXT = 5, /* the pieces from a given place on; waits for at least one */
     WIRE_STREAM_CANCEL = 6,
-    WIRE_SHARD_WRITE = 20,  /* one encoded operation for the shard's replicated log */
+    WIRE_SHARD_WRITE = 20, /* one encoded operation for the shard's replicated log */
     WIRE_SHARD_SEARCH = 21,
     WIRE_SHARD_FETCH = 22,
     WIRE_SHARD_SCROLL = 23,
     WIRE_SHARD_COUNT = 24,
-    WIRE_EMBED = 40         /* texts to vectors */
+    WIRE_EMBED = 40 /* texts to vectors */
 };
 
 struct frame {

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/slice.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct transport;
@@ -56,6 +57,9 @@ struct transport_ops {
     struct slice (*reply_bytes)(const struct transport_reply *r);
     void (*reply_free)(struct transport_reply *r);
     void (*free)(struct transport *t);
+    /* Lets one thing happen (transport_mem's next event), for transports that do not move by
+     * themselves; false when nothing is left to happen. NULL for all others. */
+    bool (*step)(struct transport *t);
 };
 
 struct transport {
@@ -68,6 +72,7 @@ struct transport_listener {
 
 struct transport_peer {
     struct transport *transport;
+    const char *url; /* as dialled; lives as long as the peer */
 };
 
 struct transport_exchange {
@@ -82,6 +87,10 @@ struct transport_reply {
 #define TRANSPORT_EXCHANGES_MAX 256
 #define TRANSPORT_CALLS_MAX 1024
 
+/* URLs: tcp://HOST:PORT (port 0 takes a free one), ipc://PATH (a socket file left behind by a dead
+ * process is replaced; only this user may connect), inproc://NAME. tls+tcp:// is not supported
+ * yet: SHOAL_EUNSUPPORTED. A connection that is lost is dialled again after 10 to 100 ms. A message
+ * over WIRE_MESSAGE_MAX is never received: its connection is closed. */
 SHOAL_MUST_CHECK enum shoal_err transport_nng_new(struct transport **out, struct errbuf *why);
 void transport_free(struct transport *t); /* all listeners and peers were freed before */
 
