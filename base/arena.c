@@ -19,7 +19,7 @@ struct arena_block {
 
 void arena_init(struct arena *a, size_t max)
 {
-    *a = (struct arena){.max = max};
+    *a = (struct arena){ .max = max };
 }
 
 void arena_release(struct arena *a)
@@ -30,7 +30,7 @@ void arena_release(struct arena *a)
         mem_free(block);
         block = next;
     }
-    *a = (struct arena){.max = a->max};
+    *a = (struct arena){ .max = a->max };
 }
 
 void arena_reset(struct arena *a)
@@ -39,7 +39,7 @@ void arena_reset(struct arena *a)
     if (kept == NULL) {
         return;
     }
-    struct arena rest = {.head = kept->next, .max = a->max};
+    struct arena rest = { .head = kept->next, .max = a->max };
     arena_release(&rest);
     kept->next = NULL;
     kept->len = 0;
@@ -62,7 +62,7 @@ static struct arena_block *add_block(struct arena *a, size_t size)
     if (block == NULL) {
         return NULL;
     }
-    *block = (struct arena_block){.next = a->head, .cap = cap};
+    *block = (struct arena_block){ .next = a->head, .cap = cap };
     a->head = block;
     a->used += cap;
     return block;

@@ -11,13 +11,13 @@
 
 void buf_init(struct buf *b, size_t max)
 {
-    *b = (struct buf){.max = max};
+    *b = (struct buf){ .max = max };
 }
 
 void buf_release(struct buf *b)
 {
     mem_free(b->data);
-    *b = (struct buf){.max = b->max};
+    *b = (struct buf){ .max = b->max };
 }
 
 void buf_reset(struct buf *b)
@@ -128,6 +128,6 @@ char *buf_detach(struct buf *b, size_t *len_out)
 {
     char *data = b->data;
     *len_out = b->len;
-    *b = (struct buf){.max = b->max};
+    *b = (struct buf){ .max = b->max };
     return data;
 }

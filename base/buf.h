@@ -15,8 +15,8 @@ struct buf {
     char *data; /* owned; NULL until the first append */
     size_t len;
     size_t cap;
-    size_t max;             /* len never exceeds it */
-    enum shoal_err failed;  /* SHOAL_ENOMEM or SHOAL_ETOOBIG once an append failed */
+    size_t max;            /* len never exceeds it */
+    enum shoal_err failed; /* SHOAL_ENOMEM or SHOAL_ETOOBIG once an append failed */
 };
 
 /* Allocates nothing. */

@@ -24,7 +24,7 @@ static uint64_t real_wall_ns(void *arg)
 
 const struct clock *clock_real(void)
 {
-    static const struct clock real = {.mono_ns = real_mono_ns, .wall_ns = real_wall_ns};
+    static const struct clock real = { .mono_ns = real_mono_ns, .wall_ns = real_wall_ns };
     return &real;
 }
 
@@ -41,7 +41,7 @@ static uint64_t manual_ns(void *arg)
 
 void clock_manual_init(struct clock_manual *m, uint64_t start_ns)
 {
-    m->clock = (struct clock){.mono_ns = manual_ns, .wall_ns = manual_ns, .arg = m};
+    m->clock = (struct clock){ .mono_ns = manual_ns, .wall_ns = manual_ns, .arg = m };
     m->now_ns = start_ns;
 }
 

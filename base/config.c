@@ -92,8 +92,8 @@ static bool parse_whole(const char *text, uint64_t *out)
 
 static bool parse_bool(const char *text, uint64_t *out)
 {
-    static const char *const yes[] = {"true", "yes", "on", "1"};
-    static const char *const no[] = {"false", "no", "off", "0"};
+    static const char *const yes[] = { "true", "yes", "on", "1" };
+    static const char *const no[] = { "false", "no", "off", "0" };
     for (size_t i = 0; i < 4; i++) {
         if (strcmp(text, yes[i]) == 0 || strcmp(text, no[i]) == 0) {
             *out = strcmp(text, yes[i]) == 0;
@@ -106,21 +106,21 @@ static bool parse_bool(const char *text, uint64_t *out)
 static enum shoal_err parse_value(const struct config_option *o, const char *text, struct value *v,
                                   struct errbuf *why)
 {
-    static const struct unit bytes[] = {{"", 1},         {"B", 1},       {"KB", 1e3},
-                                        {"MB", 1e6},     {"GB", 1e9},    {"TB", 1e12},
-                                        {"KiB", 1024.0}, {"MiB", 0x1p20}, {"GiB", 0x1p30},
-                                        {"TiB", 0x1p40}};
-    static const struct unit times[] = {{"ms", 1}, {"s", 1e3}, {"m", 60e3}, {"h", 3600e3}};
+    static const struct unit bytes[] = { { "", 1 },         { "B", 1 },        { "KB", 1e3 },
+                                         { "MB", 1e6 },     { "GB", 1e9 },     { "TB", 1e12 },
+                                         { "KiB", 1024.0 }, { "MiB", 0x1p20 }, { "GiB", 0x1p30 },
+                                         { "TiB", 0x1p40 } };
+    static const struct unit times[] = {
+        { "ms", 1 }, { "s", 1e3 }, { "m", 60e3 }, { "h", 3600e3 }
+    };
     const char *rest;
     switch (o->kind) {
-    case CONFIG_STRING:
-        return SHOAL_OK;
+    case CONFIG_STRING: return SHOAL_OK;
     case CONFIG_BOOL:
         return parse_bool(text, &v->number) ? SHOAL_OK : bad(o, text, "true or false", why);
     case CONFIG_F64:
-        return parse_number(text, &v->real, &rest) && *rest == '\0'
-                   ? SHOAL_OK
-                   : bad(o, text, "a number", why);
+        return parse_number(text, &v->real, &rest) && *rest == '\0' ? SHOAL_OK
+                                                                    : bad(o, text, "a number", why);
     case CONFIG_U64:
         if (!parse_whole(text, &v->number)) {
             return bad(o, text, "a whole number", why);
@@ -147,7 +147,7 @@ static enum shoal_err parse_value(const struct config_option *o, const char *tex
 static enum shoal_err assign(struct config *c, size_t at, const char *text, bool set,
                              struct errbuf *why)
 {
-    struct value v = {.set = set};
+    struct value v = { .set = set };
     enum shoal_err rc = parse_value(&c->options[at], text, &v, why);
     if (rc != SHOAL_OK) {
         return rc;
@@ -166,8 +166,8 @@ static enum shoal_err assign(struct config *c, size_t at, const char *text, bool
 static size_t find(const struct config *c, const char *key, size_t key_len)
 {
     size_t i = 0;
-    while (i < c->len && (strlen(c->options[i].key) != key_len ||
-                          memcmp(c->options[i].key, key, key_len) != 0)) {
+    while (i < c->len &&
+           (strlen(c->options[i].key) != key_len || memcmp(c->options[i].key, key, key_len) != 0)) {
         i++;
     }
     return i;
@@ -341,8 +341,8 @@ enum shoal_err config_load_env(struct config *c, char *const *envp, struct errbu
             key[i] = ch == '_' ? '-' : (char)tolower((unsigned char)ch);
         }
         size_t at = find(c, key, len);
-        enum shoal_err rc =
-            at == c->len ? unknown(c, key, len, why) : assign(c, at, equals + 1, true, why);
+        enum shoal_err rc = at == c->len ? unknown(c, key, len, why)
+                                         : assign(c, at, equals + 1, true, why);
         if (rc != SHOAL_OK) {
             return err_prefix(why, rc, "environment variable %.*s", (int)(equals - *e), *e);
         }

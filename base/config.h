@@ -2,8 +2,8 @@
  * order of strength (the last wins), and printed by --help from the same table.
  *
  * File: `key = value` lines, '#' starts a comment, keys as in the table ("log-level").
- * Environment: prefix and the key in capitals with underscores, for the prefix "SHOALD_": SHOALD_LOG_LEVEL.
- * Flags: `--log-level value` or `--log-level=value`; bool flags may stand alone.
+ * Environment: prefix and the key in capitals with underscores, for the prefix "SHOALD_":
+ * SHOALD_LOG_LEVEL. Flags: `--log-level value` or `--log-level=value`; bool flags may stand alone.
  *
  * Threads: none; used before threads start. */
 #ifndef SHOAL_BASE_CONFIG_H
@@ -27,13 +27,13 @@ enum config_kind {
 };
 
 struct config_option {
-    const char *key;       /* "http" */
+    const char *key; /* "http" */
     enum config_kind kind;
-    const char *fallback;  /* text of the default; NULL: unset */
-    const char *value;     /* name of the value in --help: "HOST:PORT" */
-    const char *help;      /* sentences for --help */
-    const char *section;   /* heading it stands under in --help */
-    uint64_t min, max;     /* for U64, BYTES and DURATION_MS; max 0: no bound */
+    const char *fallback; /* text of the default; NULL: unset */
+    const char *value;    /* name of the value in --help: "HOST:PORT" */
+    const char *help;     /* sentences for --help */
+    const char *section;  /* heading it stands under in --help */
+    uint64_t min, max;    /* for U64, BYTES and DURATION_MS; max 0: no bound */
 };
 
 struct config;
@@ -51,8 +51,7 @@ enum shoal_err config_load_file(struct config *c, const struct disk *disk, const
 enum shoal_err config_load_env(struct config *c, char *const *envp, struct errbuf *why);
 /* argv[0] is skipped. Words that are no flags are gathered for config_args. `--` ends the flags.
  * A `--config FILE` among them is not special here: the caller looks for it first. */
-enum shoal_err config_load_args(struct config *c, int argc, char *const *argv,
-                                struct errbuf *why);
+enum shoal_err config_load_args(struct config *c, int argc, char *const *argv, struct errbuf *why);
 
 /* A key that is not in the table, or asked with another kind, is a bug and asserts. */
 const char *config_string(const struct config *c, const char *key); /* NULL when unset */

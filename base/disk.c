@@ -47,8 +47,8 @@ static enum shoal_err real_make_dir(void *arg, const char *path, struct errbuf *
 }
 
 static enum shoal_err real_list_dir(void *arg, const char *path,
-                                    bool (*each)(void *each_arg, const char *name),
-                                    void *each_arg, struct errbuf *why)
+                                    bool (*each)(void *each_arg, const char *name), void *each_arg,
+                                    struct errbuf *why)
 {
     (void)arg;
     DIR *dir = opendir(path);
@@ -79,8 +79,7 @@ static enum shoal_err sync_path(const char *path, int flags, struct errbuf *why)
     if (fd < 0) {
         return err_errno(why, errno, "cannot open %s", path);
     }
-    enum shoal_err rc =
-        fsync(fd) == 0 ? SHOAL_OK : err_errno(why, errno, "cannot sync %s", path);
+    enum shoal_err rc = fsync(fd) == 0 ? SHOAL_OK : err_errno(why, errno, "cannot sync %s", path);
     close(fd);
     return rc;
 }

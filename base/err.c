@@ -5,12 +5,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ERR_ENTRY(name, value, word, text) {value, word, text},
+#define ERR_ENTRY(name, value, word, text) { value, word, text },
 static const struct {
     int value;
     const char *word;
     const char *text;
-} entries[] = {SHOAL_ERR_LIST(ERR_ENTRY)};
+} entries[] = { SHOAL_ERR_LIST(ERR_ENTRY) };
 #undef ERR_ENTRY
 
 #define ENTRIES_LEN (sizeof(entries) / sizeof(entries[0]))
@@ -69,16 +69,11 @@ static enum shoal_err from_errno(int errnum)
 {
     switch (errnum) {
     case ENOSPC:
-    case EDQUOT:
-        return SHOAL_EFULL;
-    case ENOENT:
-        return SHOAL_ENOTFOUND;
-    case EEXIST:
-        return SHOAL_EEXISTS;
-    case ENOMEM:
-        return SHOAL_ENOMEM;
-    default:
-        return SHOAL_EIO;
+    case EDQUOT: return SHOAL_EFULL;
+    case ENOENT: return SHOAL_ENOTFOUND;
+    case EEXIST: return SHOAL_EEXISTS;
+    case ENOMEM: return SHOAL_ENOMEM;
+    default: return SHOAL_EIO;
     }
 }
 

@@ -14,27 +14,27 @@
 #include <stddef.h>
 
 /* name, stable number (on the wire and in logs: never renumber), stable word, text */
-#define SHOAL_ERR_LIST(X)                                                                          \
-    X(SHOAL_OK, 0, "ok", "success")                                                                \
-    X(SHOAL_ENOMEM, 1, "out_of_memory", "out of memory")                                           \
-    X(SHOAL_EINVAL, 2, "invalid_argument", "invalid argument")                                     \
-    X(SHOAL_EFULL, 3, "storage_full", "storage is full")                                           \
-    X(SHOAL_ECORRUPT, 4, "corrupt", "stored data failed validation")                               \
-    X(SHOAL_EIO, 5, "io_failed", "input or output failed")                                         \
-    X(SHOAL_EBUSY, 6, "busy", "queue or quota is full")                                            \
-    X(SHOAL_ENOTFOUND, 7, "not_found", "not found")                                                \
-    X(SHOAL_EEXISTS, 8, "already_exists", "already exists")                                        \
-    X(SHOAL_ETIMEOUT, 9, "timeout", "deadline passed")                                             \
-    X(SHOAL_EUNAVAILABLE, 10, "unavailable", "service cannot be reached")                          \
-    X(SHOAL_EUNSUPPORTED, 11, "not_supported", "not supported")                                    \
-    X(SHOAL_EPROTO, 12, "bad_message", "message is malformed")                                     \
-    X(SHOAL_ETOOBIG, 13, "too_big", "over a size limit")                                           \
-    X(SHOAL_ECANCELED, 14, "canceled", "canceled")                                                 \
-    X(SHOAL_ELIMITED, 15, "rate_limited", "rate limit reached")                                    \
-    X(SHOAL_EDENIED, 16, "denied", "not allowed")                                                  \
-    X(SHOAL_EVALIDATION, 17, "validation_failed", "a value is out of its range")                   \
-    X(SHOAL_ENOTLEADER, 18, "not_leader", "this replica is not the leader")                        \
-    X(SHOAL_ECONFLICT, 19, "conflict", "conflicts with the present state")                         \
+#define SHOAL_ERR_LIST(X)                                                        \
+    X(SHOAL_OK, 0, "ok", "success")                                              \
+    X(SHOAL_ENOMEM, 1, "out_of_memory", "out of memory")                         \
+    X(SHOAL_EINVAL, 2, "invalid_argument", "invalid argument")                   \
+    X(SHOAL_EFULL, 3, "storage_full", "storage is full")                         \
+    X(SHOAL_ECORRUPT, 4, "corrupt", "stored data failed validation")             \
+    X(SHOAL_EIO, 5, "io_failed", "input or output failed")                       \
+    X(SHOAL_EBUSY, 6, "busy", "queue or quota is full")                          \
+    X(SHOAL_ENOTFOUND, 7, "not_found", "not found")                              \
+    X(SHOAL_EEXISTS, 8, "already_exists", "already exists")                      \
+    X(SHOAL_ETIMEOUT, 9, "timeout", "deadline passed")                           \
+    X(SHOAL_EUNAVAILABLE, 10, "unavailable", "service cannot be reached")        \
+    X(SHOAL_EUNSUPPORTED, 11, "not_supported", "not supported")                  \
+    X(SHOAL_EPROTO, 12, "bad_message", "message is malformed")                   \
+    X(SHOAL_ETOOBIG, 13, "too_big", "over a size limit")                         \
+    X(SHOAL_ECANCELED, 14, "canceled", "canceled")                               \
+    X(SHOAL_ELIMITED, 15, "rate_limited", "rate limit reached")                  \
+    X(SHOAL_EDENIED, 16, "denied", "not allowed")                                \
+    X(SHOAL_EVALIDATION, 17, "validation_failed", "a value is out of its range") \
+    X(SHOAL_ENOTLEADER, 18, "not_leader", "this replica is not the leader")      \
+    X(SHOAL_ECONFLICT, 19, "conflict", "conflicts with the present state")       \
     X(SHOAL_EPARSE, 20, "parse_failed", "text could not be parsed")
 
 #define SHOAL_ERR_ENUM(name, value, word, text) name = value,

@@ -23,7 +23,8 @@ struct json_doc {
     element root;
 };
 
-namespace {
+namespace
+{
 
 static_assert(sizeof(element) <= sizeof(json_value::handle), "an element fits a handle");
 static_assert(std::is_trivially_copyable<element>::value, "an element is plain data");
@@ -37,14 +38,16 @@ struct cursor {
 };
 static_assert(sizeof(cursor) <= sizeof(json_iter::state), "a cursor fits an iterator");
 
-template <typename T> void put(uint64_t *words, const T &v)
+template <typename T>
+void put(uint64_t *words, const T &v)
 {
     static_assert(sizeof(T) <= 2 * sizeof(uint64_t) && std::is_trivially_copyable<T>::value,
                   "an iterator is two words of plain data");
     std::memcpy(words, &v, sizeof(v));
 }
 
-template <typename T> T get(const uint64_t *words)
+template <typename T>
+T get(const uint64_t *words)
 {
     alignas(T) unsigned char bytes[sizeof(T)];
     std::memcpy(bytes, words, sizeof(T));
@@ -58,7 +61,7 @@ element to_element(json_value v)
 
 json_value to_value(element e)
 {
-    json_value v = {{0, 0}};
+    json_value v = { { 0, 0 } };
     put(v.handle, e);
     return v;
 }
@@ -66,22 +69,14 @@ json_value to_value(element e)
 enum json_kind kind_of(element_type t)
 {
     switch (t) {
-    case element_type::ARRAY:
-        return JSON_ARRAY;
-    case element_type::OBJECT:
-        return JSON_OBJECT;
-    case element_type::INT64:
-        return JSON_I64;
-    case element_type::UINT64:
-        return JSON_U64;
-    case element_type::DOUBLE:
-        return JSON_F64;
-    case element_type::STRING:
-        return JSON_STRING;
-    case element_type::BOOL:
-        return JSON_BOOL;
-    case element_type::NULL_VALUE:
-        break;
+    case element_type::ARRAY: return JSON_ARRAY;
+    case element_type::OBJECT: return JSON_OBJECT;
+    case element_type::INT64: return JSON_I64;
+    case element_type::UINT64: return JSON_U64;
+    case element_type::DOUBLE: return JSON_F64;
+    case element_type::STRING: return JSON_STRING;
+    case element_type::BOOL: return JSON_BOOL;
+    case element_type::NULL_VALUE: break;
     }
     return JSON_NULL;
 }
@@ -94,16 +89,14 @@ std::string_view view(slice s)
 shoal_err refuse(errbuf *why, simdjson::error_code code)
 {
     switch (code) {
-    case simdjson::MEMALLOC:
-        return SHOAL_ENOMEM;
+    case simdjson::MEMALLOC: return SHOAL_ENOMEM;
     case simdjson::CAPACITY:
         return err_set(why, SHOAL_ETOOBIG, "the JSON text is larger than 4 GiB");
     case simdjson::DEPTH_ERROR:
         return err_set(why, SHOAL_EPARSE, "nested deeper than %d", JSON_DEPTH_MAX);
     case simdjson::EMPTY:
         return err_set(why, SHOAL_EPARSE, "the text is empty where JSON is expected");
-    default:
-        return err_set(why, SHOAL_EPARSE, "%s", simdjson::error_message(code));
+    default: return err_set(why, SHOAL_EPARSE, "%s", simdjson::error_message(code));
     }
 }
 
@@ -247,7 +240,7 @@ bool json_get(struct json_value v, const char *key, struct json_value *out)
 
 struct json_iter json_iter(struct json_value v)
 {
-    cursor c = {walk::none, {0, 0, 0, 0}};
+    cursor c = { walk::none, { 0, 0, 0, 0 } };
     element e = to_element(v);
     simdjson::dom::array a;
     simdjson::dom::object o;

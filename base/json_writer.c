@@ -9,14 +9,14 @@
 
 const char *json_kind_name(enum json_kind kind)
 {
-    static const char *const names[] = {"null",   "boolean", "integer", "integer",
-                                        "number", "string",  "array",   "object"};
+    static const char *const names[] = { "null",   "boolean", "integer", "integer",
+                                         "number", "string",  "array",   "object" };
     return names[kind];
 }
 
 void json_writer_init(struct json_writer *w, struct buf *out)
 {
-    *w = (struct json_writer){.out = out};
+    *w = (struct json_writer){ .out = out };
     w->first[0] = 1;
 }
 
@@ -103,23 +103,12 @@ static size_t utf8_len(const unsigned char *s, size_t left)
 static void put_escaped(struct buf *out, unsigned char c)
 {
     switch (c) {
-    case '"':
-        (void)buf_append(out, "\\\"", 2);
-        break;
-    case '\\':
-        (void)buf_append(out, "\\\\", 2);
-        break;
-    case '\n':
-        (void)buf_append(out, "\\n", 2);
-        break;
-    case '\r':
-        (void)buf_append(out, "\\r", 2);
-        break;
-    case '\t':
-        (void)buf_append(out, "\\t", 2);
-        break;
-    default:
-        (void)buf_printf(out, "\\u%04x", c);
+    case '"': (void)buf_append(out, "\\\"", 2); break;
+    case '\\': (void)buf_append(out, "\\\\", 2); break;
+    case '\n': (void)buf_append(out, "\\n", 2); break;
+    case '\r': (void)buf_append(out, "\\r", 2); break;
+    case '\t': (void)buf_append(out, "\\t", 2); break;
+    default: (void)buf_printf(out, "\\u%04x", c);
     }
 }
 
@@ -270,11 +259,9 @@ void json_put_value(struct json_writer *w, struct json_value v)
     uint64_t u = 0;
     int64_t i = 0;
     double d = 0;
-    struct slice s = {NULL, 0};
+    struct slice s = { NULL, 0 };
     switch (json_kind(v)) {
-    case JSON_NULL:
-        json_put_null(w);
-        break;
+    case JSON_NULL: json_put_null(w); break;
     case JSON_BOOL:
         (void)json_bool(v, &flag);
         json_put_bool(w, flag);

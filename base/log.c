@@ -9,11 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
-static struct log_config settings = {.level = LOG_LEVEL_INFO, .fd = 2};
+static struct log_config settings = { .level = LOG_LEVEL_INFO, .fd = 2 };
 /* The level is read on every line by any thread. */
 static _Atomic int current_level = LOG_LEVEL_INFO;
 
-static const char *const level_words[] = {"debug", "info", "warn", "error", "off"};
+static const char *const level_words[] = { "debug", "info", "warn", "error", "off" };
 
 /* A line under construction on the stack: a logger must not need memory. */
 struct line {
@@ -101,15 +101,9 @@ static void put_value(struct line *l, const struct log_field *f, bool json)
         }
         return;
     }
-    case LOG_KIND_U64:
-        n = snprintf(number, sizeof(number), "%" PRIu64, f->value.u64);
-        break;
-    case LOG_KIND_I64:
-        n = snprintf(number, sizeof(number), "%" PRId64, f->value.i64);
-        break;
-    case LOG_KIND_F64:
-        n = snprintf(number, sizeof(number), "%.6g", f->value.f64);
-        break;
+    case LOG_KIND_U64: n = snprintf(number, sizeof(number), "%" PRIu64, f->value.u64); break;
+    case LOG_KIND_I64: n = snprintf(number, sizeof(number), "%" PRId64, f->value.i64); break;
+    case LOG_KIND_F64: n = snprintf(number, sizeof(number), "%.6g", f->value.f64); break;
     }
     put(l, number, (size_t)n);
 }
@@ -130,8 +124,8 @@ static void put_time(struct line *l, uint64_t wall_ns)
     (void)gmtime_r(&seconds, &utc);
     size_t n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
     put(l, text, n);
-    put(l, text, (size_t)snprintf(text, sizeof(text), ".%03uZ",
-                                  (unsigned)(wall_ns / 1000000u % 1000u)));
+    put(l, text,
+        (size_t)snprintf(text, sizeof(text), ".%03uZ", (unsigned)(wall_ns / 1000000u % 1000u)));
 }
 
 void log_write(enum log_level level, const char *msg, const struct log_field *fields, size_t n)

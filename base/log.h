@@ -40,10 +40,10 @@ struct log_field {
     } value;
 };
 
-#define LOG_STR(k, v) ((struct log_field){.key = (k), .kind = LOG_KIND_STR, .value.str = (v)})
-#define LOG_U64(k, v) ((struct log_field){.key = (k), .kind = LOG_KIND_U64, .value.u64 = (v)})
-#define LOG_I64(k, v) ((struct log_field){.key = (k), .kind = LOG_KIND_I64, .value.i64 = (v)})
-#define LOG_F64(k, v) ((struct log_field){.key = (k), .kind = LOG_KIND_F64, .value.f64 = (v)})
+#define LOG_STR(k, v) ((struct log_field){ .key = (k), .kind = LOG_KIND_STR, .value.str = (v) })
+#define LOG_U64(k, v) ((struct log_field){ .key = (k), .kind = LOG_KIND_U64, .value.u64 = (v) })
+#define LOG_I64(k, v) ((struct log_field){ .key = (k), .kind = LOG_KIND_I64, .value.i64 = (v) })
+#define LOG_F64(k, v) ((struct log_field){ .key = (k), .kind = LOG_KIND_F64, .value.f64 = (v) })
 /* code and reason of a failure: two fields */
 #define LOG_ERR(rc, why) LOG_STR("error", err_word(rc)), LOG_STR("why", err_why((why), (rc)))
 
@@ -55,15 +55,15 @@ enum shoal_err log_level_parse(const char *word, enum log_level *out);
 void log_write(enum log_level level, const char *msg, const struct log_field *fields, size_t n);
 
 /* Ends a list of fields, so that a line may have none. */
-#define LOG_END ((struct log_field){.key = NULL})
+#define LOG_END ((struct log_field){ .key = NULL })
 
-#define LOG_AT(level, msg, ...)                                                                    \
-    do {                                                                                           \
-        if (log_enabled(level)) {                                                                  \
-            const struct log_field log_fields_[] = {__VA_ARGS__};                                  \
-            log_write((level), (msg), log_fields_,                                                 \
-                      sizeof(log_fields_) / sizeof(log_fields_[0]) - 1);                           \
-        }                                                                                          \
+#define LOG_AT(level, msg, ...)                                          \
+    do {                                                                 \
+        if (log_enabled(level)) {                                        \
+            const struct log_field log_fields_[] = { __VA_ARGS__ };      \
+            log_write((level), (msg), log_fields_,                       \
+                      sizeof(log_fields_) / sizeof(log_fields_[0]) - 1); \
+        }                                                                \
     } while (0)
 
 #define log_debug(...) LOG_AT(LOG_LEVEL_DEBUG, __VA_ARGS__, LOG_END)

@@ -118,7 +118,7 @@ void mem_free(void *block)
 
 void mem_hook_set(const struct mem_hook *new_hook)
 {
-    hook = new_hook == NULL ? (struct mem_hook){.may_alloc = NULL} : *new_hook;
+    hook = new_hook == NULL ? (struct mem_hook){ .may_alloc = NULL } : *new_hook;
 }
 
 size_t mem_live(void)

@@ -209,9 +209,9 @@ enum shoal_err metrics_histogram(struct metrics *m, const struct metric_desc *de
 enum shoal_err metrics_seconds(struct metrics *m, const struct metric_desc *desc,
                                struct metric_histogram **out)
 {
-    static const double bounds[] = {50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3,
-                                    10e-3, 20e-3,  50e-3,  0.1,    0.2,  0.5,  1,
-                                    2,     5,      10,     20,     30};
+    static const double bounds[] = { 50e-6, 100e-6, 200e-6, 500e-6, 1e-3, 2e-3, 5e-3,
+                                     10e-3, 20e-3,  50e-3,  0.1,    0.2,  0.5,  1,
+                                     2,     5,      10,     20,     30 };
     return metrics_histogram(m, desc, bounds, sizeof(bounds) / sizeof(bounds[0]), out);
 }
 
@@ -268,7 +268,7 @@ uint64_t metric_counter_value(const struct metric_counter *c)
 
 static void print_head(const struct series *s, struct buf *out)
 {
-    static const char *const kinds[] = {"counter", "gauge", "histogram"};
+    static const char *const kinds[] = { "counter", "gauge", "histogram" };
     (void)buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", s->name, s->help, s->name,
                      kinds[s->kind]);
 }

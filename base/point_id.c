@@ -42,11 +42,10 @@ enum shoal_err point_id_parse_uuid(struct slice text, struct point_id *out)
     if (!hyphens && s.len != 32) {
         return SHOAL_EPARSE;
     }
-    struct point_id id = {.kind = POINT_ID_UUID};
+    struct point_id id = { .kind = POINT_ID_UUID };
     size_t at = 0;
     for (size_t byte = 0; byte < 16; byte++) {
-        if (hyphens && (byte == 4 || byte == 6 || byte == 8 || byte == 10) &&
-            s.data[at++] != '-') {
+        if (hyphens && (byte == 4 || byte == 6 || byte == 8 || byte == 10) && s.data[at++] != '-') {
             return SHOAL_EPARSE;
         }
         int high = hex_digit(s.data[at]);

@@ -27,7 +27,7 @@ struct point_id {
 
 static inline struct point_id point_id_num(uint64_t num)
 {
-    return (struct point_id){.kind = POINT_ID_NUM, .value.num = num};
+    return (struct point_id){ .kind = POINT_ID_NUM, .value.num = num };
 }
 
 /* Any UUID form (hyphenated, 32 hex digits, urn:uuid:, braces; either case). SHOAL_EPARSE. */

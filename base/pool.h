@@ -19,9 +19,9 @@ struct pool_job {
 };
 
 struct pool_config {
-    const char *name;      /* shown in ps; borrowed during pool_new only */
-    unsigned threads_len;  /* 1..POOL_THREADS_MAX */
-    size_t queue_len_max;  /* jobs waiting, not those running; >= 1 */
+    const char *name;     /* shown in ps; borrowed during pool_new only */
+    unsigned threads_len; /* 1..POOL_THREADS_MAX */
+    size_t queue_len_max; /* jobs waiting, not those running; >= 1 */
     bool low_priority;
 };
 

@@ -25,7 +25,7 @@ static void system_fill(void *arg, void *out, size_t len)
 
 const struct rand_source *rand_system(void)
 {
-    static const struct rand_source source = {.fill = system_fill};
+    static const struct rand_source source = { .fill = system_fill };
     return &source;
 }
 
@@ -62,7 +62,7 @@ static void seeded_fill(void *arg, void *out, size_t len)
 
 void rand_seeded_init(struct rand_seeded *r, uint64_t seed)
 {
-    r->source = (struct rand_source){.fill = seeded_fill, .arg = r};
+    r->source = (struct rand_source){ .fill = seeded_fill, .arg = r };
     for (int i = 0; i < 4; i++) { /* splitmix64 */
         seed += 0x9e3779b97f4a7c15u;
         uint64_t z = seed;

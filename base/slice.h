@@ -13,11 +13,11 @@ struct slice {
     size_t len;
 };
 
-#define SLICE_LIT(literal) ((struct slice){(literal), sizeof(literal) - 1})
+#define SLICE_LIT(literal) ((struct slice){ (literal), sizeof(literal) - 1 })
 
 static inline struct slice slice_make(const void *data, size_t len)
 {
-    struct slice s = {(const char *)data, len};
+    struct slice s = { (const char *)data, len };
     return s;
 }
 

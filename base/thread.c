@@ -139,6 +139,5 @@ void thread_lower_priority(void)
      * forbid it, and then builders just compete. */
     (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 19);
     enum { IOPRIO_WHO_PROCESS = 1, IOPRIO_CLASS_IDLE = 3, IOPRIO_CLASS_SHIFT = 13 };
-    (void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
-                  IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT);
+    (void)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_CLASS_IDLE << IOPRIO_CLASS_SHIFT);
 }

@@ -41,13 +41,13 @@ struct channel_request {
     uint64_t trace_id;
     /* Of the kind; all borrowed until the call is released. */
     const struct shard_query *search;
-    struct shard_fetch what;          /* SEARCH and FETCH: what to bring along */
-    const struct point_id *ids;       /* FETCH */
+    struct shard_fetch what;    /* SEARCH and FETCH: what to bring along */
+    const struct point_id *ids; /* FETCH */
     size_t ids_len;
     const struct shard_scroll *scroll;
-    struct slice filter;              /* COUNT */
-    struct slice op;                  /* WRITE */
-    enum shard_until until;           /* WRITE */
+    struct slice filter;    /* COUNT */
+    struct slice op;        /* WRITE */
+    enum shard_until until; /* WRITE */
 };
 
 struct channel_result {
@@ -59,12 +59,12 @@ struct channel_result {
     const struct shard_record *records;
     size_t len;
     bool has_next;
-    struct point_id next;     /* SCROLL */
-    uint64_t count;           /* COUNT */
+    struct point_id next; /* SCROLL */
+    uint64_t count;       /* COUNT */
     struct shard_written written;
-    struct shard_plan plan;   /* SEARCH */
-    struct shard_info info;   /* INFO */
-    uint64_t took_ns;         /* as seen from here */
+    struct shard_plan plan; /* SEARCH */
+    struct shard_info info; /* INFO */
+    uint64_t took_ns;       /* as seen from here */
 };
 
 struct channel_call {
@@ -103,9 +103,8 @@ struct channel_peer {
 SHOAL_MUST_CHECK enum shoal_err channel_local_new(const struct channel_source *source,
                                                   uint64_t shard, struct channel **out);
 /* `shard` is the id at the node behind the peer. On failure the peer is not released. */
-SHOAL_MUST_CHECK enum shoal_err channel_remote_new(const struct channel_peer *peer,
-                                                   uint64_t shard, uint32_t dim,
-                                                   struct channel **out);
+SHOAL_MUST_CHECK enum shoal_err channel_remote_new(const struct channel_peer *peer, uint64_t shard,
+                                                   uint32_t dim, struct channel **out);
 void channel_free(struct channel *ch); /* no call under way; NULL is fine */
 bool channel_is_remote(const struct channel *ch);
 

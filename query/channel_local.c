@@ -91,17 +91,11 @@ static enum shoal_err local_run(struct shard *shard, struct channel_call *call)
     const struct channel_request *q = &call->request;
     struct channel_result *r = &call->result;
     switch (q->kind) {
-    case CHANNEL_SEARCH:
-        return local_search(shard, call);
-    case CHANNEL_FETCH:
-        return local_fetch(shard, call);
-    case CHANNEL_SCROLL:
-        return local_scroll(shard, call);
-    case CHANNEL_COUNT:
-        return shard_count(shard, q->filter, &r->count, &r->why);
-    case CHANNEL_INFO:
-        shard_info(shard, &r->info);
-        return SHOAL_OK;
+    case CHANNEL_SEARCH: return local_search(shard, call);
+    case CHANNEL_FETCH: return local_fetch(shard, call);
+    case CHANNEL_SCROLL: return local_scroll(shard, call);
+    case CHANNEL_COUNT: return shard_count(shard, q->filter, &r->count, &r->why);
+    case CHANNEL_INFO: shard_info(shard, &r->info); return SHOAL_OK;
     case CHANNEL_WRITE:
         return shard_write(shard, q->op, q->until, q->deadline_ns, &r->written, &r->why);
     }
@@ -118,8 +112,7 @@ static enum shoal_err local_call(const struct local *l, struct channel_call *cal
     }
     struct shard *shard = NULL;
     void *handle = NULL;
-    enum shoal_err rc =
-        l->source.acquire(l->source.arg, l->id, deadline_ns, &handle, &shard, why);
+    enum shoal_err rc = l->source.acquire(l->source.arg, l->id, deadline_ns, &handle, &shard, why);
     if (rc == SHOAL_OK) {
         rc = local_run(shard, call);
         l->source.release(l->source.arg, handle);

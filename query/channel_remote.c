@@ -75,27 +75,26 @@ static enum shoal_err encode_scroll(const struct remote *r, const struct channel
 static enum shoal_err encode(const struct remote *r, const struct channel_request *q,
                              uint32_t timeout_ms, struct buf *out)
 {
-    const struct wire_meta meta = {.timeout_ms = timeout_ms, .trace_id = q->trace_id};
+    const struct wire_meta meta = { .timeout_ms = timeout_ms, .trace_id = q->trace_id };
     switch (q->kind) {
-    case CHANNEL_SEARCH:
-        return encode_search(r, q, &meta, out);
-    case CHANNEL_FETCH:
-        return encode_fetch(r, q, &meta, out);
-    case CHANNEL_SCROLL:
-        return encode_scroll(r, q, &meta, out);
+    case CHANNEL_SEARCH: return encode_search(r, q, &meta, out);
+    case CHANNEL_FETCH: return encode_fetch(r, q, &meta, out);
+    case CHANNEL_SCROLL: return encode_scroll(r, q, &meta, out);
     case CHANNEL_COUNT: {
-        struct wire_count msg = {.shard = r->shard, .filter = q->filter};
+        struct wire_count msg = { .shard = r->shard, .filter = q->filter };
         return wire_encode_count(out, WIRE_SHARD_COUNT, &meta, &msg);
     }
     case CHANNEL_INFO: {
         char json[48];
         int n = snprintf(json, sizeof(json), "{\"shard\":%" PRIu64 "}", r->shard);
-        struct wire_call msg = {.op = SLICE_LIT("shard.info"), .json = slice_make(json, (size_t)n)};
+        struct wire_call msg = { .op = SLICE_LIT("shard.info"),
+                                 .json = slice_make(json, (size_t)n) };
         return wire_encode_call(out, WIRE_CALL, &meta, &msg);
     }
     case CHANNEL_WRITE: {
-        struct wire_shard_write msg = {
-            .shard = r->shard, .wait = q->until == SHARD_VISIBLE, .op = q->op};
+        struct wire_shard_write msg = { .shard = r->shard,
+                                        .wait = q->until == SHARD_VISIBLE,
+                                        .op = q->op };
         return wire_encode_shard_write(out, WIRE_SHARD_WRITE, &meta, &msg);
     }
     }
@@ -138,17 +137,19 @@ static enum shoal_err read_hits(struct channel_call *call, const struct wire_hit
                                 bool scored)
 {
     struct channel_result *r = &call->result;
-    bool with_records = !scored || call->request.what.with_payload || call->request.what.with_vector;
+    bool with_records = !scored || call->request.what.with_payload ||
+                        call->request.what.with_vector;
     struct shard_hit *hits = scored ? arena_array(&call->arena, len, sizeof(*hits)) : NULL;
-    struct shard_record *records =
-        with_records ? arena_array(&call->arena, len, sizeof(*records)) : NULL;
+    struct shard_record *records = with_records ? arena_array(&call->arena, len, sizeof(*records))
+                                                : NULL;
     if ((scored && hits == NULL) || (with_records && records == NULL)) {
         return SHOAL_ENOMEM;
     }
     for (uint32_t i = 0; i < len; i++) {
         if (scored) {
-            hits[i] = (struct shard_hit){
-                .id = in[i].id, .version = in[i].version, .score = in[i].score};
+            hits[i] = (struct shard_hit){ .id = in[i].id,
+                                          .version = in[i].version,
+                                          .score = in[i].score };
         }
         if (with_records) {
             records[i] = (struct shard_record){
@@ -203,13 +204,10 @@ static enum shoal_err remote_read(struct channel_call *call)
     struct slice bytes = transport_reply_bytes(call->reply);
     struct channel_result *r = &call->result;
     switch (call->request.kind) {
-    case CHANNEL_SEARCH:
-        return read_search(call, bytes);
+    case CHANNEL_SEARCH: return read_search(call, bytes);
     case CHANNEL_FETCH:
-    case CHANNEL_SCROLL:
-        return read_records(call, bytes);
-    case CHANNEL_COUNT:
-        return wire_read_count_reply(bytes, &call->arena, &r->count, &r->why);
+    case CHANNEL_SCROLL: return read_records(call, bytes);
+    case CHANNEL_COUNT: return wire_read_count_reply(bytes, &call->arena, &r->count, &r->why);
     case CHANNEL_INFO: {
         struct slice json;
         enum shoal_err rc = wire_read_json(bytes, &call->arena, &json, &r->why);
@@ -219,7 +217,8 @@ static enum shoal_err remote_read(struct channel_call *call)
         struct wire_write_reply msg;
         enum shoal_err rc = wire_read_write_reply(bytes, &call->arena, &msg, &r->why);
         if (rc == SHOAL_OK) {
-            r->written = (struct shard_written){.index = msg.operation_id, .visible = msg.applied};
+            r->written = (struct shard_written){ .index = msg.operation_id,
+                                                 .visible = msg.applied };
         }
         return rc;
     }

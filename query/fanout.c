@@ -56,9 +56,7 @@ bool fanout_is_refusal(enum shoal_err rc)
     case SHOAL_EVALIDATION:
     case SHOAL_EPARSE:
     case SHOAL_EUNSUPPORTED:
-    case SHOAL_ETOOBIG:
-        return true;
-    default:
-        return false;
+    case SHOAL_ETOOBIG: return true;
+    default: return false;
     }
 }

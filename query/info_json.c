@@ -9,13 +9,13 @@ static const struct {
     const char *key;
     size_t offset;
 } numbers[] = {
-    {"points", offsetof(struct shard_info, points)},
-    {"indexed", offsetof(struct shard_info, indexed)},
-    {"segments", offsetof(struct shard_info, segments)},
-    {"growing_rows", offsetof(struct shard_info, growing_rows)},
-    {"dead_rows", offsetof(struct shard_info, dead_rows)},
-    {"applied_index", offsetof(struct shard_info, applied_index)},
-    {"disk_bytes", offsetof(struct shard_info, disk_bytes)},
+    { "points", offsetof(struct shard_info, points) },
+    { "indexed", offsetof(struct shard_info, indexed) },
+    { "segments", offsetof(struct shard_info, segments) },
+    { "growing_rows", offsetof(struct shard_info, growing_rows) },
+    { "dead_rows", offsetof(struct shard_info, dead_rows) },
+    { "applied_index", offsetof(struct shard_info, applied_index) },
+    { "disk_bytes", offsetof(struct shard_info, disk_bytes) },
 };
 #define NUMBERS_LEN (sizeof(numbers) / sizeof(numbers[0]))
 
@@ -62,7 +62,7 @@ static bool parse(struct json_value root, struct shard_info *out)
 
 enum shoal_err shard_info_parse(struct slice json, struct shard_info *out, struct errbuf *why)
 {
-    *out = (struct shard_info){0};
+    *out = (struct shard_info){ 0 };
     struct json_doc *doc = NULL;
     enum shoal_err rc = json_parse(json, &doc, why);
     if (rc == SHOAL_OK && !parse(json_root(doc), out)) {

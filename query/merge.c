@@ -46,7 +46,7 @@ static void sift_down(struct merge *m, size_t at)
 static struct merge_pick pop(struct merge *m)
 {
     size_t list = m->heap[0];
-    struct merge_pick pick = {.list = list, .place = m->place[list]++};
+    struct merge_pick pick = { .list = list, .place = m->place[list]++ };
     if (m->place[list] == m->lists[list].len) {
         m->heap[0] = m->heap[--m->heap_len];
     }
@@ -58,7 +58,8 @@ size_t merge_top(enum distance d, const struct merge_list *lists, size_t lists_l
                  size_t k, size_t *cursors, struct merge_pick *picks)
 {
     struct merge m = {
-        .distance = d, .lists = lists, .place = cursors, .heap = cursors + lists_len};
+        .distance = d, .lists = lists, .place = cursors, .heap = cursors + lists_len
+    };
     for (size_t i = 0; i < lists_len; i++) {
         m.place[i] = 0;
         if (lists[i].len > 0) {

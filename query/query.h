@@ -31,8 +31,8 @@ struct query_context {
 };
 
 struct query_search {
-    const float *vector;  /* collection's dim floats */
-    uint32_t k;           /* 1.. ; k + offset <= SEARCH_K_MAX */
+    const float *vector; /* collection's dim floats */
+    uint32_t k;          /* 1.. ; k + offset <= SEARCH_K_MAX */
     uint32_t offset;
     uint32_t ef, nprobe;
     bool exact;
@@ -41,7 +41,7 @@ struct query_search {
     float threshold;
     struct slice filter;
     struct shard_fetch what;
-    bool complete_only;   /* SHOAL_EUNAVAILABLE instead of a partial answer */
+    bool complete_only; /* SHOAL_EUNAVAILABLE instead of a partial answer */
 };
 
 struct query_coverage {
@@ -74,8 +74,8 @@ struct query_answer {
 
 SHOAL_MUST_CHECK enum shoal_err query_search(const struct collection *c,
                                              const struct query_context *ctx,
-                                             const struct query_search *q,
-                                             struct query_answer *out, struct errbuf *why);
+                                             const struct query_search *q, struct query_answer *out,
+                                             struct errbuf *why);
 
 struct query_records {
     struct shard_record *records;
@@ -107,8 +107,8 @@ struct query_info {
     struct shard_info sum;
 };
 SHOAL_MUST_CHECK enum shoal_err query_info(const struct collection *c,
-                                           const struct query_context *ctx,
-                                           struct query_info *out, struct errbuf *why);
+                                           const struct query_context *ctx, struct query_info *out,
+                                           struct errbuf *why);
 
 struct query_written {
     uint64_t operation_id; /* the highest log index among the shards */

@@ -21,13 +21,13 @@ static void add(struct shard_info *sum, const struct shard_info *one)
     }
 }
 
-static enum shoal_err run(struct fanout *f, const struct query_context *ctx,
-                          struct query_info *out, struct errbuf *why)
+static enum shoal_err run(struct fanout *f, const struct query_context *ctx, struct query_info *out,
+                          struct errbuf *why)
 {
-    const struct channel_request request = {
-        .kind = CHANNEL_INFO, .deadline_ns = ctx->deadline_ns, .trace_id = ctx->trace_id};
-    const struct channel_request **requests =
-        arena_array(ctx->arena, f->len, sizeof(*requests));
+    const struct channel_request request = { .kind = CHANNEL_INFO,
+                                             .deadline_ns = ctx->deadline_ns,
+                                             .trace_id = ctx->trace_id };
+    const struct channel_request **requests = arena_array(ctx->arena, f->len, sizeof(*requests));
     if (requests == NULL) {
         return SHOAL_ENOMEM;
     }
@@ -53,7 +53,7 @@ static enum shoal_err run(struct fanout *f, const struct query_context *ctx,
 enum shoal_err query_info(const struct collection *c, const struct query_context *ctx,
                           struct query_info *out, struct errbuf *why)
 {
-    *out = (struct query_info){0};
+    *out = (struct query_info){ 0 };
     struct fanout f;
     enum shoal_err rc = fanout_init(&f, c, ctx);
     if (rc == SHOAL_OK) {

@@ -1,7 +1,7 @@
 /* Reads by id: fetch, scroll, count. */
+#include "query/query_read.h"
 #include "query/fanout.h"
 #include "query/query.h"
-#include "query/query_read.h"
 
 #include <assert.h>
 
@@ -44,8 +44,7 @@ static enum shoal_err run_fetch(struct fanout *f, const struct query_context *ct
                                 const struct split *split, const struct shard_fetch *what)
 {
     struct channel_request *list = arena_array(ctx->arena, f->len, sizeof(*list));
-    const struct channel_request **requests =
-        arena_array(ctx->arena, f->len, sizeof(*requests));
+    const struct channel_request **requests = arena_array(ctx->arena, f->len, sizeof(*requests));
     if (list == NULL || requests == NULL) {
         return SHOAL_ENOMEM;
     }
@@ -85,8 +84,8 @@ static enum shoal_err place_records(const struct collection *c, const struct que
             return SHOAL_EPROTO;
         }
         if (record->found) {
-            enum shoal_err rc =
-                query__copy_record(ctx, record, c->dim, &by_place[split->place[at]]);
+            enum shoal_err rc = query__copy_record(ctx, record, c->dim,
+                                                   &by_place[split->place[at]]);
             if (rc != SHOAL_OK) {
                 return rc;
             }
@@ -97,9 +96,8 @@ static enum shoal_err place_records(const struct collection *c, const struct que
 }
 
 static enum shoal_err fetch(struct fanout *f, const struct query_context *ctx,
-                            const struct point_id *ids, size_t len,
-                            const struct shard_fetch *what, uint32_t *failed,
-                            struct query_records *out, struct errbuf *why)
+                            const struct point_id *ids, size_t len, const struct shard_fetch *what,
+                            uint32_t *failed, struct query_records *out, struct errbuf *why)
 {
     struct split split;
     struct shard_record *by_place = arena_array(ctx->arena, len, sizeof(*by_place));
@@ -135,9 +133,8 @@ static enum shoal_err fetch(struct fanout *f, const struct query_context *ctx,
     return SHOAL_OK;
 }
 
-enum shoal_err query__copy_record(const struct query_context *ctx,
-                                  const struct shard_record *from, uint32_t dim,
-                                  struct shard_record *to)
+enum shoal_err query__copy_record(const struct query_context *ctx, const struct shard_record *from,
+                                  uint32_t dim, struct shard_record *to)
 {
     *to = *from;
     if (from->payload.len > 0) {
@@ -163,7 +160,7 @@ enum shoal_err query__fetch_partial(const struct collection *c, const struct que
                                     const struct shard_fetch *what, uint32_t *failed,
                                     struct query_records *out, struct errbuf *why)
 {
-    *out = (struct query_records){0};
+    *out = (struct query_records){ 0 };
     struct fanout f;
     enum shoal_err rc = fanout_init(&f, c, ctx);
     if (rc != SHOAL_OK) {
@@ -208,7 +205,7 @@ enum shoal_err query_fetch(const struct collection *c, const struct query_contex
                            const struct point_id *ids, size_t len, const struct shard_fetch *what,
                            struct query_records *out, struct errbuf *why)
 {
-    *out = (struct query_records){0};
+    *out = (struct query_records){ 0 };
     if (len > OP_POINTS_MAX) {
         return err_set(why, SHOAL_ETOOBIG, "%zu ids in one request; at most %d", len,
                        OP_POINTS_MAX);
@@ -225,8 +222,7 @@ enum shoal_err query_fetch(const struct collection *c, const struct query_contex
 static enum shoal_err run_same(struct fanout *f, const struct query_context *ctx,
                                const struct channel_request *request, struct errbuf *why)
 {
-    const struct channel_request **requests =
-        arena_array(ctx->arena, f->len, sizeof(*requests));
+    const struct channel_request **requests = arena_array(ctx->arena, f->len, sizeof(*requests));
     if (requests == NULL) {
         return SHOAL_ENOMEM;
     }
@@ -311,7 +307,7 @@ enum shoal_err query_scroll(const struct collection *c, const struct query_conte
                             const struct shard_scroll *q, struct query_records *out,
                             struct errbuf *why)
 {
-    *out = (struct query_records){0};
+    *out = (struct query_records){ 0 };
     if (q->limit == 0 || q->limit > OP_POINTS_MAX) {
         return err_set(why, SHOAL_EVALIDATION, "limit: value %u invalid, must be from 1 to %d",
                        q->limit, OP_POINTS_MAX);

@@ -5,9 +5,8 @@
 #include "query/query.h"
 
 /* Copies a record with its payload and vector into ctx->arena. SHOAL_ENOMEM. */
-enum shoal_err query__copy_record(const struct query_context *ctx,
-                                  const struct shard_record *from, uint32_t dim,
-                                  struct shard_record *to);
+enum shoal_err query__copy_record(const struct query_context *ctx, const struct shard_record *from,
+                                  uint32_t dim, struct shard_record *to);
 
 /* As query_fetch, for ids without repeats; a shard that does not answer is counted in *failed and
  * its records are left out. With `failed` NULL it fails the call. */

@@ -34,8 +34,7 @@ static enum shoal_err run_search(struct fanout *f, const struct query_context *c
 {
     struct shard_query *query = arena_array(ctx->arena, 1, sizeof(*query));
     struct channel_request *request = arena_array(ctx->arena, 1, sizeof(*request));
-    const struct channel_request **requests =
-        arena_array(ctx->arena, f->len, sizeof(*requests));
+    const struct channel_request **requests = arena_array(ctx->arena, f->len, sizeof(*requests));
     if (query == NULL || request == NULL || requests == NULL) {
         return SHOAL_ENOMEM;
     }
@@ -89,8 +88,7 @@ static enum shoal_err judge(const struct fanout *f, bool complete_only,
     }
     enum shoal_err rc = fanout_first_error(f, why);
     if (rc == SHOAL_ETIMEOUT) {
-        return err_prefix(why, rc, "%u of %u shards answered", coverage->answered,
-                          coverage->asked);
+        return err_prefix(why, rc, "%u of %u shards answered", coverage->answered, coverage->asked);
     }
     return err_prefix(why, SHOAL_EUNAVAILABLE, "%u of %u shards answered", coverage->answered,
                       coverage->asked);
@@ -105,8 +103,9 @@ static enum shoal_err trace(const struct fanout *f, const struct query_context *
     }
     for (size_t i = 0; i < f->len; i++) {
         const struct channel_result *r = &f->calls[i].result;
-        shards[i] = (struct query_shard_trace){
-            .shard = f->collection->shards[i].id, .rc = r->rc, .took_ns = r->took_ns};
+        shards[i] = (struct query_shard_trace){ .shard = f->collection->shards[i].id,
+                                                .rc = r->rc,
+                                                .took_ns = r->took_ns };
         snprintf(shards[i].plan, sizeof(shards[i].plan), "%s", r->plan.text);
     }
     out->shards = shards;
@@ -123,7 +122,7 @@ static enum shoal_err merge(const struct fanout *f, const struct query_context *
     size_t total = 0;
     for (size_t i = 0; lists != NULL && i < f->len; i++) {
         const struct channel_result *r = &f->calls[i].result;
-        lists[i] = (struct merge_list){.hits = r->hits, .len = r->len};
+        lists[i] = (struct merge_list){ .hits = r->hits, .len = r->len };
         total += r->len;
     }
     size_t k = q->k < total ? q->k : total;
@@ -149,7 +148,7 @@ static enum shoal_err take_hits(const struct fanout *f, const struct query_conte
         const struct channel_result *r = &f->calls[picks[i].list].result;
         const struct shard_hit *hit = &r->hits[picks[i].place];
         struct query_hit *to = &out->hits[out->len];
-        *to = (struct query_hit){.id = hit->id, .version = hit->version, .score = hit->score};
+        *to = (struct query_hit){ .id = hit->id, .version = hit->version, .score = hit->score };
         if (records_came) {
             const struct shard_record *record = &r->records[picks[i].place];
             if (!record->found) {
@@ -245,7 +244,7 @@ enum shoal_err query_search(const struct collection *c, const struct query_conte
                             const struct query_search *q, struct query_answer *out,
                             struct errbuf *why)
 {
-    *out = (struct query_answer){0};
+    *out = (struct query_answer){ 0 };
     enum shoal_err rc = check(c, q, why);
     if (rc != SHOAL_OK) {
         return rc;

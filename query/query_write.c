@@ -51,8 +51,8 @@ static enum shoal_err check(const struct collection *c, const struct op *op, str
 
 /* The points of `op` that belong to `shard`, with their rows and payloads, in their order. */
 static enum shoal_err gather(const struct collection *c, const struct query_context *ctx,
-                             const struct op *op, size_t shard, const uint16_t *shard_of,
-                             size_t n, struct op *out)
+                             const struct op *op, size_t shard, const uint16_t *shard_of, size_t n,
+                             struct op *out)
 {
     struct point_id *points = arena_array(ctx->arena, n, sizeof(*points));
     bool upsert = op->kind == OP_UPSERT;
@@ -117,8 +117,9 @@ static enum shoal_err split(const struct collection *c, const struct query_conte
             rc = op_encode(&parts[s].op, &part);
         }
         if (rc == SHOAL_ETOOBIG) {
-            return err_set(why, rc, "the batch is larger than one log entry may be; "
-                                    "send fewer points at a time");
+            return err_set(why, rc,
+                           "the batch is larger than one log entry may be; "
+                           "send fewer points at a time");
         }
         if (rc != SHOAL_OK) {
             return rc;
@@ -131,8 +132,7 @@ static enum shoal_err run(struct fanout *f, const struct query_context *ctx,
                           const struct part *parts, enum shard_until until)
 {
     struct channel_request *list = arena_array(ctx->arena, f->len, sizeof(*list));
-    const struct channel_request **requests =
-        arena_array(ctx->arena, f->len, sizeof(*requests));
+    const struct channel_request **requests = arena_array(ctx->arena, f->len, sizeof(*requests));
     if (list == NULL || requests == NULL) {
         return SHOAL_ENOMEM;
     }
@@ -186,9 +186,8 @@ static enum shoal_err conclude(const struct fanout *f, struct query_written *out
 }
 
 static enum shoal_err write_parts(const struct collection *c, const struct query_context *ctx,
-                                  const struct op *op, struct part *parts,
-                                  enum shard_until until, struct query_written *out,
-                                  struct errbuf *why)
+                                  const struct op *op, struct part *parts, enum shard_until until,
+                                  struct query_written *out, struct errbuf *why)
 {
     enum shoal_err rc = split(c, ctx, op, parts, why);
     if (rc != SHOAL_OK) {
@@ -211,7 +210,7 @@ enum shoal_err query_write(const struct collection *c, const struct query_contex
                            const struct op *op, enum shard_until until, struct query_written *out,
                            struct errbuf *why)
 {
-    *out = (struct query_written){0};
+    *out = (struct query_written){ 0 };
     enum shoal_err rc = check(c, op, why);
     if (rc != SHOAL_OK) {
         return rc;

@@ -44,12 +44,12 @@ static void check_one(const struct rand_source *r, enum distance d)
         size_t len = rand_below(r, LIST_LEN_MAX + 1);
         for (size_t k = 0; k < len; k++) {
             /* Few distinct scores, so that ties are common. */
-            hits[i][k] = (struct shard_hit){.id = point_id_num(id++ * 7919 % 1009),
-                                            .score = (float)rand_below(r, 12)};
+            hits[i][k] = (struct shard_hit){ .id = point_id_num(id++ * 7919 % 1009),
+                                             .score = (float)rand_below(r, 12) };
         }
         qsort(hits[i], len, sizeof(hits[i][0]), compare);
         memcpy(all + total, hits[i], len * sizeof(hits[i][0]));
-        lists[i] = (struct merge_list){.hits = hits[i], .len = len};
+        lists[i] = (struct merge_list){ .hits = hits[i], .len = len };
         total += len;
     }
     qsort(all, total, sizeof(all[0]), compare);
@@ -80,7 +80,7 @@ static void test_merge_equals_sorting_everything(void **state)
 static void test_merge_of_nothing_is_empty(void **state)
 {
     (void)state;
-    struct merge_list lists[2] = {{NULL, 0}, {NULL, 0}};
+    struct merge_list lists[2] = { { NULL, 0 }, { NULL, 0 } };
     size_t cursors[4];
     struct merge_pick picks[1];
     assert_int_equal(merge_top(DISTANCE_DOT, lists, 2, 0, 1, cursors, picks), 0);

@@ -48,9 +48,9 @@ static enum shoal_err script_fetch(struct script *s, struct channel_call *call)
         const struct point_id *id = &call->request.ids[i];
         char *text = arena_alloc(&call->arena, 32);
         int n = snprintf(text, 32, "{\"n\":%u}", (unsigned)id->value.num);
-        records[i] = (struct shard_record){.id = *id,
-                                           .found = id->value.num != s->gone,
-                                           .payload = slice_make(text, (size_t)n)};
+        records[i] = (struct shard_record){ .id = *id,
+                                            .found = id->value.num != s->gone,
+                                            .payload = slice_make(text, (size_t)n) };
     }
     call->result.records = records;
     call->result.len = len;
@@ -74,20 +74,15 @@ static enum shoal_err script_run(struct script *s, struct channel_call *call)
         r->len = rc == SHOAL_OK ? r->len : 0;
         return rc;
     }
-    case CHANNEL_COUNT:
-        r->count = s->hits_len;
-        return SHOAL_OK;
+    case CHANNEL_COUNT: r->count = s->hits_len; return SHOAL_OK;
     case CHANNEL_WRITE:
-        assert_int_equal(op_decode(call->request.op, &call->arena, &s->last_op, &r->why),
-                         SHOAL_OK);
-        r->written = (struct shard_written){
-            .index = 5 + s->calls, .changed = s->last_op.points_len, .visible = true};
+        assert_int_equal(op_decode(call->request.op, &call->arena, &s->last_op, &r->why), SHOAL_OK);
+        r->written = (struct shard_written){ .index = 5 + s->calls,
+                                             .changed = s->last_op.points_len,
+                                             .visible = true };
         return SHOAL_OK;
-    case CHANNEL_INFO:
-        r->info.points = s->hits_len;
-        return SHOAL_OK;
-    case CHANNEL_SCROLL:
-        break;
+    case CHANNEL_INFO: r->info.points = s->hits_len; return SHOAL_OK;
+    case CHANNEL_SCROLL: break;
     }
     return SHOAL_EUNSUPPORTED;
 }
@@ -103,7 +98,7 @@ static void script_free(struct channel *ch)
     mem_free(ch);
 }
 
-static const struct channel_ops script_ops = {.begin = script_begin, .free = script_free};
+static const struct channel_ops script_ops = { .begin = script_begin, .free = script_free };
 
 static int setup(void **state)
 {
@@ -115,19 +110,19 @@ static int setup(void **state)
     for (size_t i = 0; i < SHARDS; i++) {
         f->scripts[i] = mem_calloc(1, sizeof(*f->scripts[i]));
         f->scripts[i]->base.ops = &script_ops;
-        shards[i] = (struct collection_shard){.id = 100 + i, .channel = &f->scripts[i]->base};
+        shards[i] = (struct collection_shard){ .id = 100 + i, .channel = &f->scripts[i]->base };
     }
-    const struct collection_config config = {.name = SLICE_LIT("c"),
-                                             .dim = DIM,
-                                             .distance = DISTANCE_DOT,
-                                             .shards_len = SHARDS,
-                                             .shards = shards};
+    const struct collection_config config = { .name = SLICE_LIT("c"),
+                                              .dim = DIM,
+                                              .distance = DISTANCE_DOT,
+                                              .shards_len = SHARDS,
+                                              .shards = shards };
     if (collection_new(&config, &f->collection) != SHOAL_OK) {
         return -1;
     }
     arena_init(&f->arena, 1u << 20);
-    f->ctx = (struct query_context){.deadline_ns = clock_mono_ns(clock_real()) + 60000000000u,
-                                    .arena = &f->arena};
+    f->ctx = (struct query_context){ .deadline_ns = clock_mono_ns(clock_real()) + 60000000000u,
+                                     .arena = &f->arena };
     *state = f;
     return 0;
 }
@@ -149,16 +144,16 @@ static void deal_hits(struct fixture *f, uint64_t ids)
         struct script *s = f->scripts[collection_shard_of(f->collection, &pid)];
         if (s->hits_len < ROOM) {
             s->hits[s->hits_len++] =
-                (struct shard_hit){.id = pid, .version = id, .score = 100.0f - (float)id};
+                (struct shard_hit){ .id = pid, .version = id, .score = 100.0f - (float)id };
         }
     }
 }
 
-static const float unit[DIM] = {1, 0};
+static const float unit[DIM] = { 1, 0 };
 
 static struct query_search search(void)
 {
-    return (struct query_search){.vector = unit, .k = 5, .what = {.with_payload = true}};
+    return (struct query_search){ .vector = unit, .k = 5, .what = { .with_payload = true } };
 }
 
 static void test_search_merges_and_fetches_the_winners(void **state)
@@ -254,7 +249,7 @@ static void test_a_shard_that_loses_its_records_lowers_the_coverage(void **state
 static void test_bad_requests_reach_no_shard(void **state)
 {
     struct fixture *f = *state;
-    const float nan_vector[DIM] = {1, __builtin_nanf("")};
+    const float nan_vector[DIM] = { 1, __builtin_nanf("") };
     struct query_search q = search();
     struct query_answer a;
     q.k = 0;
@@ -273,9 +268,9 @@ static void test_bad_requests_reach_no_shard(void **state)
 static void test_fetch_keeps_the_order_and_drops_repeats(void **state)
 {
     struct fixture *f = *state;
-    const struct point_id ids[] = {point_id_num(9), point_id_num(2), point_id_num(9),
-                                   point_id_num(5), point_id_num(2)};
-    const struct shard_fetch what = {.with_payload = true};
+    const struct point_id ids[] = { point_id_num(9), point_id_num(2), point_id_num(9),
+                                    point_id_num(5), point_id_num(2) };
+    const struct shard_fetch what = { .with_payload = true };
     struct query_records r;
     for (size_t i = 0; i < SHARDS; i++) {
         f->scripts[i]->gone = 5;
@@ -298,12 +293,12 @@ static void test_a_write_goes_to_the_shards_of_its_points(void **state)
         vectors[i * DIM] = 1;
         vectors[i * DIM + 1] = (float)i;
     }
-    const struct op op = {.kind = OP_UPSERT,
-                          .points_len = 20,
-                          .points = ids,
-                          .dim = DIM,
-                          .vectors = vectors,
-                          .payloads = payloads};
+    const struct op op = { .kind = OP_UPSERT,
+                           .points_len = 20,
+                           .points = ids,
+                           .dim = DIM,
+                           .vectors = vectors,
+                           .payloads = payloads };
     struct query_written w;
     assert_int_equal(query_write(f->collection, &f->ctx, &op, SHARD_VISIBLE, &w, &f->why),
                      SHOAL_OK);
@@ -318,15 +313,15 @@ static void test_a_write_goes_to_the_shards_of_its_points(void **state)
 static void test_one_bad_vector_refuses_the_whole_batch(void **state)
 {
     struct fixture *f = *state;
-    const struct point_id ids[] = {point_id_num(1), point_id_num(2)};
-    const float vectors[] = {1, 2, 3, __builtin_inff()};
-    const struct slice payloads[2] = {{NULL, 0}, {NULL, 0}};
-    struct op op = {.kind = OP_UPSERT,
-                    .points_len = 2,
-                    .points = ids,
-                    .dim = DIM,
-                    .vectors = vectors,
-                    .payloads = payloads};
+    const struct point_id ids[] = { point_id_num(1), point_id_num(2) };
+    const float vectors[] = { 1, 2, 3, __builtin_inff() };
+    const struct slice payloads[2] = { { NULL, 0 }, { NULL, 0 } };
+    struct op op = { .kind = OP_UPSERT,
+                     .points_len = 2,
+                     .points = ids,
+                     .dim = DIM,
+                     .vectors = vectors,
+                     .payloads = payloads };
     struct query_written w;
     assert_int_equal(query_write(f->collection, &f->ctx, &op, SHARD_VISIBLE, &w, &f->why),
                      SHOAL_EVALIDATION);
@@ -345,7 +340,7 @@ static void test_count_and_info_sum_over_shards(void **state)
     struct fixture *f = *state;
     deal_hits(f, 12);
     uint64_t count = 0;
-    struct slice none = {NULL, 0};
+    struct slice none = { NULL, 0 };
     assert_int_equal(query_count(f->collection, &f->ctx, none, &count, &f->why), SHOAL_OK);
     assert_int_equal(count, 12);
     f->scripts[0]->rc = SHOAL_EUNAVAILABLE;
