@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# Installs what deps/apt.txt lists and this machine lacks; one dpkg query when nothing is missing.
-# SHOAL_SKIP_APT=1 leaves the packages to whoever runs the machine.
+# Installs the Debian packages that a list names and this machine lacks; one dpkg query when nothing
+# is missing. SHOAL_SKIP_APT=1 leaves the packages to whoever runs the machine.
+#
+#   apt.sh [LIST]    a file beside this one; apt.txt by default
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+LIST="$DEPS_DIR/${1:-apt.txt}"
+
 wanted() {
-    sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$DEPS_DIR/apt.txt"
+    sed -e 's/#.*//' -e 's/[[:space:]]*$//' -e '/^$/d' "$LIST"
 }
 
 missing() {
@@ -18,7 +22,7 @@ missing() {
 main() {
     [ "${SHOAL_SKIP_APT:-0}" = 0 ] || return 0
     command -v dpkg-query >/dev/null ||
-        die "not a Debian system: install what deps/apt.txt names by hand, set SHOAL_SKIP_APT=1"
+        die "not a Debian system: install what $(basename "$LIST") names, set SHOAL_SKIP_APT=1"
     local packages
     packages=$(missing)
     [ -n "$packages" ] || return 0
