@@ -73,6 +73,7 @@ static enum shoal_err from_errno(int errnum)
     case ENOENT: return SHOAL_ENOTFOUND;
     case EEXIST: return SHOAL_EEXISTS;
     case ENOMEM: return SHOAL_ENOMEM;
+    case EAGAIN: return SHOAL_EBUSY;
     default: return SHOAL_EIO;
     }
 }

@@ -66,7 +66,8 @@ enum shoal_err err_prefix(struct errbuf *why, enum shoal_err code, const char *f
     SHOAL_PRINTF(3, 4);
 
 /* Translates an errno value: ENOSPC and EDQUOT are SHOAL_EFULL, ENOENT is SHOAL_ENOTFOUND, EEXIST
- * is SHOAL_EEXISTS, ENOMEM is SHOAL_ENOMEM, all else SHOAL_EIO. Records "<what>: <strerror>". */
+ * is SHOAL_EEXISTS, ENOMEM is SHOAL_ENOMEM, EAGAIN (no room now) is SHOAL_EBUSY, all else
+ * SHOAL_EIO. Records "<what>: <strerror>". */
 enum shoal_err err_errno(struct errbuf *why, int errnum, const char *fmt, ...) SHOAL_PRINTF(3, 4);
 
 /* Both never fail and return static strings: the stable word for machines ("not_found"), and the

@@ -2,7 +2,6 @@
 
 #include "base/mem.h"
 
-#include <errno.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -118,8 +117,7 @@ enum shoal_err thread_start(struct thread *t, const char *name, void (*run)(void
     must(pthread_sigmask(SIG_SETMASK, &old, NULL));
     if (rc != 0) {
         mem_free(s);
-        return err_set(why, rc == ENOMEM ? SHOAL_ENOMEM : SHOAL_EBUSY,
-                       "no room for the thread \"%s\": %s", name, strerror(rc));
+        return err_errno(why, rc, "no room for the thread \"%s\"", name);
     }
     t->started = true;
     return SHOAL_OK;

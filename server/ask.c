@@ -102,7 +102,7 @@ enum shoal_err ask_parse(struct json_value body, struct arena *arena, struct ask
 {
     struct slice key;
     struct json_value v;
-    *out = (struct ask_request){.limit = ASK_PASSAGES_DEFAULT};
+    *out = (struct ask_request){ .limit = ASK_PASSAGES_DEFAULT };
     if (json_kind(body) != JSON_OBJECT) {
         return err_set(why, SHOAL_EINVAL, "the body must be an object with a \"question\"");
     }
@@ -182,9 +182,8 @@ static enum shoal_err emit_token(struct ask *a, struct slice piece)
 static double tokens_per_second(const struct generate_stats *s)
 {
     uint64_t ns = s->total_ns - s->first_token_ns;
-    return s->generated_tokens > 1 && ns > 0
-               ? (double)(s->generated_tokens - 1) * 1e9 / (double)ns
-               : 0;
+    return s->generated_tokens > 1 && ns > 0 ? (double)(s->generated_tokens - 1) * 1e9 / (double)ns
+                                             : 0;
 }
 
 static enum shoal_err emit_done(struct ask *a)
@@ -243,8 +242,7 @@ static void print_sentence(struct json_writer *w, const struct ask *a,
     json_put_f32(w, s->support);
     if (s->source != CITATION_NONE) {
         const struct passage *p = &a->passages->list[a->prompt.used[s->source]];
-        put_text(w, "quote",
-                 slice_make(p->text.data + s->span_begin, s->span_end - s->span_begin));
+        put_text(w, "quote", slice_make(p->text.data + s->span_begin, s->span_end - s->span_begin));
     }
     json_end_object(w);
 }
@@ -279,14 +277,14 @@ static enum shoal_err print_citations(struct ask *a, const struct cited_sentence
 /* Holds every sentence against the passages that the model saw. */
 static enum shoal_err check_citations(struct ask *a, struct errbuf *why)
 {
-    struct citation_source *sources =
-        arena_array(a->ctx->arena, a->prompt.used_len, sizeof(*sources));
+    struct citation_source *sources = arena_array(a->ctx->arena, a->prompt.used_len,
+                                                  sizeof(*sources));
     if (sources == NULL) {
         return SHOAL_ENOMEM;
     }
     for (size_t i = 0; i < a->prompt.used_len; i++) {
         const struct passage *p = &a->passages->list[a->prompt.used[i]];
-        sources[i] = (struct citation_source){.title = p->title, .text = p->text};
+        sources[i] = (struct citation_source){ .title = p->title, .text = p->text };
     }
     const struct citation_config config = {
         .answer = buf_slice(&a->answer),
@@ -317,15 +315,14 @@ static bool on_piece(void *arg, struct slice piece)
 
 static enum shoal_err decide(struct ask *a, struct answerable *out)
 {
-    struct answerable_passage *list =
-        arena_array(a->ctx->arena, a->passages->len, sizeof(*list));
+    struct answerable_passage *list = arena_array(a->ctx->arena, a->passages->len, sizeof(*list));
     if (list == NULL) {
         return SHOAL_ENOMEM;
     }
     for (size_t i = 0; i < a->passages->len; i++) {
         const struct passage *p = &a->passages->list[i];
         list[i] =
-            (struct answerable_passage){.title = p->title, .text = p->text, .cosine = p->score};
+            (struct answerable_passage){ .title = p->title, .text = p->text, .cosine = p->score };
     }
     return answerable_decide(a->request->question, list, a->passages->len, a->ctx->arena, out);
 }
@@ -345,7 +342,7 @@ static enum shoal_err build_prompt(struct ask *a, uint32_t best,
     a->passages->list[0] = held;
     for (size_t i = 0; i < len; i++) {
         const struct passage *p = &a->passages->list[i];
-        list[i] = (struct prompt_passage){.title = p->title, .text = p->text, .score = p->score};
+        list[i] = (struct prompt_passage){ .title = p->title, .text = p->text, .score = p->score };
     }
     snprintf(nonce, NONCE_LEN + 1, "%016llx",
              (unsigned long long)rand_u64(gateway_rand(a->gateway)));
@@ -353,7 +350,7 @@ static enum shoal_err build_prompt(struct ask *a, uint32_t best,
         .question = a->request->question,
         .passages = list,
         .passages_len = len,
-        .model = {.parameters = model->parameters, .context_tokens = model->context},
+        .model = { .parameters = model->parameters, .context_tokens = model->context },
         .answer_tokens_max = a->request->max_tokens,
         .nonce = slice_make(nonce, NONCE_LEN),
     };
@@ -390,8 +387,8 @@ static enum shoal_err generate(struct ask *a, struct errbuf *why)
     struct buf json;
     buf_init(&json, EVENT_MAX);
     print_request(a, &json);
-    const struct generate_request request = {.json = buf_slice(&json),
-                                             .deadline_ns = a->ctx->deadline_ns};
+    const struct generate_request request = { .json = buf_slice(&json),
+                                              .deadline_ns = a->ctx->deadline_ns };
     enum shoal_err rc = json.failed;
     if (rc == SHOAL_OK) {
         rc = generators_generate(gateway_generators(a->gateway), &request, on_piece, a, &a->stats,
@@ -428,9 +425,9 @@ static enum shoal_err answer(struct ask *a, const struct answerable *verdict,
 
 static enum shoal_err run(struct ask *a, struct slice collection, bool *begun, struct errbuf *why)
 {
-    struct slice any = {NULL, 0};
+    struct slice any = { NULL, 0 };
     struct generator_model model;
-    struct answerable verdict = {.yes = false};
+    struct answerable verdict = { .yes = false };
     const struct passages_query q = {
         .text = a->request->question,
         .limit = a->request->limit,
@@ -460,8 +457,8 @@ static enum shoal_err run(struct ask *a, struct slice collection, bool *begun, s
 
 enum shoal_err ask_run(struct gateway *g, struct slice collection, const struct query_context *ctx,
                        const struct ask_request *request,
-                       bool (*emit)(void *arg, struct slice json), void *arg,
-                       uint64_t *tokens_out, struct errbuf *why)
+                       bool (*emit)(void *arg, struct slice json), void *arg, uint64_t *tokens_out,
+                       struct errbuf *why)
 {
     struct ask a = {
         .gateway = g,

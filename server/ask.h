@@ -30,17 +30,17 @@
 #define ASK_ABSTAIN_TEXT "The documents do not say."
 
 struct ask_request {
-    struct slice question;  /* borrowed from the parsed body */
-    uint32_t limit;         /* passages to look at */
-    char *filter;           /* JSON in the arena; NULL: none */
-    uint32_t max_tokens;    /* 0: the prompt's own */
+    struct slice question; /* borrowed from the parsed body */
+    uint32_t limit;        /* passages to look at */
+    char *filter;          /* JSON in the arena; NULL: none */
+    uint32_t max_tokens;   /* 0: the prompt's own */
     float temperature;
     uint32_t seed;
     bool stream;
 };
 
-/* {"question", "limit"?, "filter"?, "max_tokens"?, "temperature"?, "seed"?, "stream"?}; unknown keys
- * are refused. SHOAL_EINVAL, SHOAL_EVALIDATION. */
+/* {"question", "limit"?, "filter"?, "max_tokens"?, "temperature"?, "seed"?, "stream"?}; unknown
+ * keys are refused. SHOAL_EINVAL, SHOAL_EVALIDATION. */
 SHOAL_MUST_CHECK enum shoal_err ask_parse(struct json_value body, struct arena *arena,
                                           struct ask_request *out, struct errbuf *why);
 

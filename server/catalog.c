@@ -26,7 +26,7 @@ struct catalog {
     store_table table;
     struct rlog *log;
     struct rlog_machine machine;
-    uint64_t applied;        /* the log's thread */
+    uint64_t applied; /* the log's thread */
     struct mutex mutex;
     struct catalog_map *map; /* mutex; replaced by the log's thread only */
     void (*changed)(void *arg);
@@ -39,8 +39,8 @@ struct save {
     uint64_t index;
 };
 
-static const struct slice key_map = {"map", 3};
-static const struct slice key_applied = {"applied", 7};
+static const struct slice key_map = { "map", 3 };
+static const struct slice key_applied = { "applied", 7 };
 
 static enum shoal_err save_in_txn(void *arg, struct store_txn *txn, struct errbuf *why)
 {
@@ -60,7 +60,7 @@ static enum shoal_err save(struct catalog *c, const struct catalog_map *m, uint6
     buf_init(&text, CATALOG_TEXT_MAX);
     enum shoal_err rc = catalog_map_print(m, &text);
     if (rc == SHOAL_OK) {
-        struct save s = {.catalog = c, .text = buf_slice(&text), .index = index};
+        struct save s = { .catalog = c, .text = buf_slice(&text), .index = index };
         rc = store_write(c->store, save_in_txn, &s, why);
     }
     buf_release(&text);
@@ -80,7 +80,7 @@ static void publish(struct catalog *c, struct catalog_map *m)
 static enum shoal_err apply_entry(struct catalog_map **m, const struct rlog_entry *e,
                                   struct rlog_result *result)
 {
-    *result = (struct rlog_result){.rc = SHOAL_OK};
+    *result = (struct rlog_result){ .rc = SHOAL_OK };
     if (e->data.len == 0) {
         return SHOAL_OK;
     }
@@ -89,7 +89,7 @@ static enum shoal_err apply_entry(struct catalog_map **m, const struct rlog_entr
     if (rc != SHOAL_OK) {
         return rc;
     }
-    struct errbuf why = {0};
+    struct errbuf why = { 0 };
     result->rc = catalog_command_apply(copy, e->data, &result->value, &why);
     if (result->rc == SHOAL_ENOMEM) {
         catalog_map_unref(copy);
@@ -272,8 +272,8 @@ enum shoal_err catalog_propose(struct catalog *c, struct slice command, uint64_t
     }
     uint64_t index = 0;
     struct rlog_result result;
-    enum shoal_err rc =
-        rlog_propose_wait(c->log, command, RLOG_APPLIED, deadline_ns, &index, &result, why);
+    enum shoal_err rc = rlog_propose_wait(c->log, command, RLOG_APPLIED, deadline_ns, &index,
+                                          &result, why);
     if (rc == SHOAL_OK) {
         *value = result.value;
     }

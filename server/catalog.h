@@ -32,8 +32,8 @@ struct catalog;
 struct log_store;
 
 struct catalog_shard {
-    uint64_t id;    /* raft group of the shard, unique in the cluster */
-    uint64_t node;  /* catalog_node.id */
+    uint64_t id;   /* raft group of the shard, unique in the cluster */
+    uint64_t node; /* catalog_node.id */
 };
 
 struct catalog_collection {
@@ -47,7 +47,7 @@ struct catalog_collection {
 };
 
 struct catalog_node {
-    uint64_t id;   /* 1.. */
+    uint64_t id;    /* 1.. */
     char *name;     /* unique */
     char *identity; /* made once for its data directory: who comes back with it is the same node */
     char *url;      /* where it serves shards; may change when it comes back */
@@ -79,7 +79,7 @@ SHOAL_MUST_CHECK enum shoal_err catalog_map_parse(struct slice json, struct cata
                                                   struct errbuf *why);
 
 struct catalog_config {
-    const char *dir;          /* catalog.mdb lies here */
+    const char *dir; /* catalog.mdb lies here */
     struct log_store *log;
     const struct clock *clock;
     const struct rand_source *rand;
@@ -113,8 +113,8 @@ enum shoal_err catalog_command_join(struct buf *out, const char *name, const cha
                                     const char *url);
 
 /* Proposes a command and waits until it is durable and applied. The refusals: SHOAL_EEXISTS,
- * SHOAL_ENOTFOUND, SHOAL_EVALIDATION, SHOAL_EUNAVAILABLE (no node to place shards on). SHOAL_EPROTO:
- * no command. *value is the command's own. deadline_ns: real monotonic clock. */
+ * SHOAL_ENOTFOUND, SHOAL_EVALIDATION, SHOAL_EUNAVAILABLE (no node to place shards on).
+ * SHOAL_EPROTO: no command. *value is the command's own. deadline_ns: real monotonic clock. */
 SHOAL_MUST_CHECK enum shoal_err catalog_propose(struct catalog *c, struct slice command,
                                                 uint64_t deadline_ns, uint64_t *value,
                                                 struct errbuf *why);

@@ -92,9 +92,8 @@ static uint32_t get_u32(struct json_value v, const char *key)
 enum shoal_err catalog_check_name(struct slice name, struct errbuf *why)
 {
     if (name.len == 0 || name.len > CATALOG_NAME_MAX) {
-        return err_set(why, SHOAL_EVALIDATION,
-                       "collection name: %zu bytes; must be from 1 to %d", name.len,
-                       CATALOG_NAME_MAX);
+        return err_set(why, SHOAL_EVALIDATION, "collection name: %zu bytes; must be from 1 to %d",
+                       name.len, CATALOG_NAME_MAX);
     }
     for (size_t i = 0; i < name.len; i++) {
         if (name.data[i] == '/' || iscntrl((unsigned char)name.data[i])) {
@@ -139,7 +138,7 @@ static enum shoal_err check_create(const struct catalog_map *m, const struct cat
 /* Round robin, beginning at the node that holds the fewest shards. */
 static void place_shards(struct catalog_map *m, struct catalog_shard *shards, size_t len)
 {
-    size_t held[CATALOG_NODES_MAX] = {0};
+    size_t held[CATALOG_NODES_MAX] = { 0 };
     for (size_t i = 0; i < m->collections_len; i++) {
         const struct catalog_collection *c = &m->collections[i];
         for (size_t s = 0; s < c->shards_len; s++) {
@@ -153,8 +152,8 @@ static void place_shards(struct catalog_map *m, struct catalog_shard *shards, si
         at = held[n] < held[at] ? n : at;
     }
     for (size_t s = 0; s < len; s++) {
-        shards[s] = (struct catalog_shard){.id = m->next_shard++,
-                                           .node = m->nodes[(at + s) % m->nodes_len].id};
+        shards[s] = (struct catalog_shard){ .id = m->next_shard++,
+                                            .node = m->nodes[(at + s) % m->nodes_len].id };
     }
 }
 
@@ -221,8 +220,7 @@ static enum shoal_err apply_join(struct catalog_map *m, struct json_value v, uin
     struct slice identity;
     struct slice url;
     if (!get_string(v, "name", &name) || name.len == 0 || name.len > CATALOG_NAME_MAX ||
-        !get_string(v, "identity", &identity) || identity.len == 0 ||
-        !get_string(v, "url", &url)) {
+        !get_string(v, "identity", &identity) || identity.len == 0 || !get_string(v, "url", &url)) {
         return err_set(why, SHOAL_EPROTO, "the join command lacks its name, identity or address");
     }
     for (size_t i = 0; i < m->nodes_len; i++) {
@@ -255,7 +253,7 @@ enum shoal_err catalog_command_apply(struct catalog_map *m, struct slice command
         return rc == SHOAL_EPARSE ? err_set(why, SHOAL_EPROTO, "the command is not JSON") : rc;
     }
     struct json_value v = json_root(doc);
-    struct slice what = {0};
+    struct slice what = { 0 };
     (void)get_string(v, "do", &what);
     if (slice_is(what, "create")) {
         rc = apply_create(m, v, value, why);

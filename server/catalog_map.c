@@ -1,8 +1,8 @@
 /* The catalog's map: how it is copied, found in, printed and parsed. */
+#include "server/catalog_map.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "query/collection.h"
-#include "server/catalog_map.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -110,10 +110,10 @@ enum shoal_err catalog_map_add_node(struct catalog_map *m, uint64_t id, struct s
     }
     m->nodes = nodes;
     struct catalog_node *n = &nodes[m->nodes_len];
-    *n = (struct catalog_node){.id = id,
-                               .name = mem_strndup(name.data, name.len),
-                               .identity = mem_strndup(identity.data, identity.len),
-                               .url = mem_strndup(url.data, url.len)};
+    *n = (struct catalog_node){ .id = id,
+                                .name = mem_strndup(name.data, name.len),
+                                .identity = mem_strndup(identity.data, identity.len),
+                                .url = mem_strndup(url.data, url.len) };
     if (n->name == NULL || n->identity == NULL || n->url == NULL) {
         node_clear(n);
         return SHOAL_ENOMEM;
@@ -187,8 +187,8 @@ enum shoal_err catalog_map_copy(const struct catalog_map *m, struct catalog_map 
     copy->next_node = m->next_node;
     for (size_t i = 0; i < m->nodes_len && rc == SHOAL_OK; i++) {
         const struct catalog_node *n = &m->nodes[i];
-        rc = catalog_map_add_node(copy, n->id, slice_from_str(n->name),
-                                  slice_from_str(n->identity), slice_from_str(n->url));
+        rc = catalog_map_add_node(copy, n->id, slice_from_str(n->name), slice_from_str(n->identity),
+                                  slice_from_str(n->url));
     }
     for (size_t i = 0; i < m->collections_len && rc == SHOAL_OK; i++) {
         const struct catalog_collection *c = &m->collections[i];
@@ -326,7 +326,7 @@ static bool parse_shards(struct json_value list, struct catalog_shard *shards, s
 
 static enum shoal_err parse_collection(struct json_value v, struct catalog_map *m)
 {
-    struct catalog_create create = {0};
+    struct catalog_create create = { 0 };
     struct slice distance;
     struct json_value shards;
     struct json_value params;
@@ -362,7 +362,8 @@ static enum shoal_err parse_node(struct json_value v, struct catalog_map *m)
     struct slice identity;
     struct slice url;
     if (!get_u64(v, "id", UINT64_MAX, &id) || !get_string(v, "name", &name) ||
-        !get_string(v, "identity", &identity) || !get_string(v, "url", &url) || catalog_map_node(m, id) != NULL) {
+        !get_string(v, "identity", &identity) || !get_string(v, "url", &url) ||
+        catalog_map_node(m, id) != NULL) {
         return SHOAL_ECORRUPT;
     }
     return catalog_map_add_node(m, id, name, identity, url);

@@ -7,13 +7,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <poll.h>
 #include <unistd.h>
 
 #define PAUSE_MS_FIRST 500
@@ -35,8 +35,8 @@ static uint64_t now_ms(void)
 /* Waits for the child's end or a wish to stop. True when the wish came first. */
 static bool watch(const struct child *c, int pid_fd, int timeout_ms)
 {
-    struct pollfd fds[2] = {{.fd = c->wake[0], .events = POLLIN},
-                            {.fd = pid_fd, .events = POLLIN}};
+    struct pollfd fds[2] = { { .fd = c->wake[0], .events = POLLIN },
+                             { .fd = pid_fd, .events = POLLIN } };
     int n;
     do {
         n = poll(fds, pid_fd >= 0 ? 2 : 1, timeout_ms);
@@ -64,7 +64,7 @@ static pid_t spawn(const struct child *c)
 
 static void end(pid_t pid, int pid_fd)
 {
-    struct pollfd fd = {.fd = pid_fd, .events = POLLIN};
+    struct pollfd fd = { .fd = pid_fd, .events = POLLIN };
     int n;
     (void)kill(pid, SIGTERM);
     do {
@@ -97,8 +97,9 @@ static bool live(const struct child *c)
 {
     pid_t pid = spawn(c);
     if (pid < 0) {
-        log_error("child process cannot be started", LOG_STR("child", c->name),
-                  LOG_STR("why", strerror(errno)));
+        struct errbuf why;
+        enum shoal_err rc = err_errno(&why, errno, "fork");
+        log_error("child process cannot be started", LOG_STR("child", c->name), LOG_ERR(rc, &why));
         return false;
     }
     int pid_fd = (int)syscall(SYS_pidfd_open, pid, 0);

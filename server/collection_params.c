@@ -5,8 +5,7 @@
 #include <inttypes.h>
 
 /* What to do with one key of an object. `arg` is the struct being filled. */
-typedef enum shoal_err take_fn(struct json_value v, const char *key, void *arg,
-                               struct errbuf *why);
+typedef enum shoal_err take_fn(struct json_value v, const char *key, void *arg, struct errbuf *why);
 
 struct key {
     const char *name;
@@ -46,7 +45,7 @@ static enum shoal_err walk(struct json_value v, const char *where, const struct 
     }
     return SHOAL_OK;
 }
-#define WALK(v, where, keys, arg, why)                                                             \
+#define WALK(v, where, keys, arg, why) \
     walk((v), (where), (keys), sizeof(keys) / sizeof((keys)[0]), (arg), (why))
 
 static enum shoal_err take_range(struct json_value v, const char *key, uint64_t min, uint64_t max,
@@ -74,8 +73,7 @@ static enum shoal_err take_u32(struct json_value v, const char *key, uint32_t mi
     return rc;
 }
 
-static enum shoal_err take_hint(struct json_value v, const char *key, void *arg,
-                                struct errbuf *why)
+static enum shoal_err take_hint(struct json_value v, const char *key, void *arg, struct errbuf *why)
 {
     (void)v;
     (void)key;
@@ -101,8 +99,7 @@ static enum shoal_err take_unsupported(struct json_value v, const char *key, voi
     return err_set(why, SHOAL_EUNSUPPORTED, "%s is not supported yet; leave it out", key);
 }
 
-static enum shoal_err take_one(struct json_value v, const char *key, void *arg,
-                               struct errbuf *why)
+static enum shoal_err take_one(struct json_value v, const char *key, void *arg, struct errbuf *why)
 {
     (void)arg;
     uint64_t n = 0;
@@ -134,26 +131,24 @@ static enum shoal_err take_ef_construct(struct json_value v, const char *key, vo
     return take_u32(v, key, 4, 4096, &c->options.ef_construction, why);
 }
 
-static enum shoal_err take_hnsw(struct json_value v, const char *key, void *arg,
-                                struct errbuf *why)
+static enum shoal_err take_hnsw(struct json_value v, const char *key, void *arg, struct errbuf *why)
 {
     static const struct key keys[] = {
-        {"m", take_m},
-        {"ef_construct", take_ef_construct},
-        {"full_scan_threshold", take_hint},
-        {"max_indexing_threads", take_hint},
-        {"on_disk", take_hint},
-        {"memory", take_hint},
-        {"payload_m", take_hint},
-        {"inline_storage", take_hint},
+        { "m", take_m },
+        { "ef_construct", take_ef_construct },
+        { "full_scan_threshold", take_hint },
+        { "max_indexing_threads", take_hint },
+        { "on_disk", take_hint },
+        { "memory", take_hint },
+        { "payload_m", take_hint },
+        { "inline_storage", take_hint },
     };
     return WALK(v, key, keys, arg, why);
 }
 
 /* --- vectors -------------------------------------------------------------------------------- */
 
-static enum shoal_err take_size(struct json_value v, const char *key, void *arg,
-                                struct errbuf *why)
+static enum shoal_err take_size(struct json_value v, const char *key, void *arg, struct errbuf *why)
 {
     struct catalog_create *c = arg;
     return take_u32(v, key, 1, VECTOR_DIM_MAX, &c->dim, why);
@@ -181,18 +176,14 @@ static enum shoal_err take_datatype(struct json_value v, const char *key, void *
     return err_set(why, SHOAL_EUNSUPPORTED, "%s: only \"float32\" is supported yet", key);
 }
 
-static enum shoal_err take_vector(struct json_value v, const char *where,
-                                  struct catalog_create *c, struct errbuf *why)
+static enum shoal_err take_vector(struct json_value v, const char *where, struct catalog_create *c,
+                                  struct errbuf *why)
 {
     static const struct key keys[] = {
-        {"size", take_size},
-        {"distance", take_distance},
-        {"hnsw_config", take_hnsw},
-        {"quantization_config", take_unsupported},
-        {"on_disk", take_hint},
-        {"memory", take_hint},
-        {"datatype", take_datatype},
-        {"multivector_config", take_unsupported},
+        { "size", take_size },         { "distance", take_distance },
+        { "hnsw_config", take_hnsw },  { "quantization_config", take_unsupported },
+        { "on_disk", take_hint },      { "memory", take_hint },
+        { "datatype", take_datatype }, { "multivector_config", take_unsupported },
     };
     enum shoal_err rc = WALK(v, where, keys, c, why);
     if (rc == SHOAL_OK && c->dim == 0) {
@@ -304,8 +295,8 @@ static enum shoal_err take_seal_rows(struct json_value v, const char *key, void 
 static enum shoal_err take_own(struct json_value v, const char *key, void *arg, struct errbuf *why)
 {
     static const struct key keys[] = {
-        {"index", take_index}, {"nlist", take_nlist},         {"nprobe", take_nprobe},
-        {"ef", take_ef},       {"seal_rows", take_seal_rows},
+        { "index", take_index }, { "nlist", take_nlist },         { "nprobe", take_nprobe },
+        { "ef", take_ef },       { "seal_rows", take_seal_rows },
     };
     return WALK(v, key, keys, arg, why);
 }
@@ -314,26 +305,26 @@ enum shoal_err collection_params_parse(struct json_value body, struct catalog_cr
                                        struct errbuf *why)
 {
     static const struct key keys[] = {
-        {"vectors", take_vectors},
-        {"sparse_vectors", take_unsupported},
-        {"shard_number", take_shards},
-        {"sharding_method", take_sharding},
-        {"replication_factor", take_one},
-        {"write_consistency_factor", take_one},
-        {"on_disk_payload", take_hint},
-        {"payload", take_object_hint},
-        {"hnsw_config", take_hnsw},
-        {"wal_config", take_object_hint},
-        {"optimizers_config", take_object_hint},
-        {"optimizer_config", take_object_hint},
-        {"quantization_config", take_unsupported},
-        {"quantization", take_unsupported},
-        {"strict_mode_config", take_strict_mode},
-        {"metadata", take_object_hint},
-        {"init_from", take_unsupported},
-        {"shoal", take_own},
+        { "vectors", take_vectors },
+        { "sparse_vectors", take_unsupported },
+        { "shard_number", take_shards },
+        { "sharding_method", take_sharding },
+        { "replication_factor", take_one },
+        { "write_consistency_factor", take_one },
+        { "on_disk_payload", take_hint },
+        { "payload", take_object_hint },
+        { "hnsw_config", take_hnsw },
+        { "wal_config", take_object_hint },
+        { "optimizers_config", take_object_hint },
+        { "optimizer_config", take_object_hint },
+        { "quantization_config", take_unsupported },
+        { "quantization", take_unsupported },
+        { "strict_mode_config", take_strict_mode },
+        { "metadata", take_object_hint },
+        { "init_from", take_unsupported },
+        { "shoal", take_own },
     };
-    *out = (struct catalog_create){.options = {.index = INDEX_HNSW}, .shards_len = 1};
+    *out = (struct catalog_create){ .options = { .index = INDEX_HNSW }, .shards_len = 1 };
     enum shoal_err rc = WALK(body, "body", keys, out, why);
     if (rc == SHOAL_OK && out->dim == 0) {
         rc = wrong(why, "vectors", "given: {\"size\": .., \"distance\": ..}");

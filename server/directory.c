@@ -134,13 +134,14 @@ static void answer_due(struct directory *d)
 static void park(struct directory *d, struct transport_exchange *x, const struct frame *f,
                  uint64_t epoch)
 {
-    struct errbuf why = {0};
+    struct errbuf why = { 0 };
     mutex_lock(&d->mutex);
     bool parked = d->watches_len < WATCHES_MAX;
     if (parked) {
         uint64_t ms = f->timeout_ms / 2 < WATCH_MS ? f->timeout_ms / 2 : WATCH_MS;
         d->watches[d->watches_len++] = (struct watch){
-            .exchange = x, .epoch = epoch, .trace_id = f->trace_id, .until_ns = after_ms(ms)};
+            .exchange = x, .epoch = epoch, .trace_id = f->trace_id, .until_ns = after_ms(ms)
+        };
         d->dirty = true; /* the map may have changed already */
         cond_broadcast(&d->changed);
     }
@@ -162,13 +163,12 @@ static bool get_epoch(struct slice json, uint64_t *epoch)
     return ok;
 }
 
-static void answer_propose(struct directory *d, struct transport_exchange *x,
-                           const struct frame *f, struct slice command)
+static void answer_propose(struct directory *d, struct transport_exchange *x, const struct frame *f,
+                           struct slice command)
 {
-    struct errbuf why = {0};
+    struct errbuf why = { 0 };
     uint64_t value = 0;
-    enum shoal_err rc =
-        catalog_propose(d->catalog, command, after_ms(f->timeout_ms), &value, &why);
+    enum shoal_err rc = catalog_propose(d->catalog, command, after_ms(f->timeout_ms), &value, &why);
     if (rc != SHOAL_OK) {
         answer_error(x, f, rc, &why);
         return;
@@ -184,7 +184,7 @@ static void answer_propose(struct directory *d, struct transport_exchange *x,
 void directory_answer(struct directory *d, struct transport_exchange *x, const struct frame *f,
                       const struct wire_call *call)
 {
-    struct errbuf why = {0};
+    struct errbuf why = { 0 };
     uint64_t epoch = 0;
     if (d->catalog == NULL) {
         answer_error(x, f,
@@ -239,8 +239,8 @@ static enum shoal_err call_catalog(struct directory *d, const char *op, struct s
 {
     struct buf out;
     buf_init(&out, WIRE_MESSAGE_MAX);
-    const struct wire_meta meta = {.timeout_ms = timeout_ms};
-    const struct wire_call call = {.op = slice_from_str(op), .json = json};
+    const struct wire_meta meta = { .timeout_ms = timeout_ms };
+    const struct wire_call call = { .op = slice_from_str(op), .json = json };
     enum shoal_err rc = wire_encode_call(&out, WIRE_CALL, &meta, &call);
     if (rc == SHOAL_OK) {
         rc = transport_call_wait(d->peer, buf_slice(&out), timeout_ms, reply, why);
@@ -260,8 +260,8 @@ static enum shoal_err watch_once(struct directory *d, uint64_t epoch, struct err
     arena_init(&arena, MAP_TEXT_MAX);
     struct transport_reply *reply = NULL;
     struct slice json;
-    enum shoal_err rc = call_catalog(d, "catalog.watch", slice_make(text, (size_t)n),
-                                     2 * WATCH_MS, &reply, &json, &arena, why);
+    enum shoal_err rc = call_catalog(d, "catalog.watch", slice_make(text, (size_t)n), 2 * WATCH_MS,
+                                     &reply, &json, &arena, why);
     struct catalog_map *m = NULL;
     if (rc == SHOAL_OK) {
         rc = catalog_map_parse(json, &m, why);
@@ -282,7 +282,7 @@ static void run_remote(void *arg)
     while (!d->stopping) {
         uint64_t epoch = d->map->epoch;
         mutex_unlock(&d->mutex);
-        struct errbuf why = {0};
+        struct errbuf why = { 0 };
         enum shoal_err rc = watch_once(d, epoch, &why);
         if (rc != SHOAL_OK && rc != SHOAL_ECANCELED && !away) {
             log_warn("catalog cannot be reached; going on with the last map", LOG_ERR(rc, &why));
@@ -459,6 +459,8 @@ enum shoal_err directory_propose(struct directory *d, struct slice command, uint
         return rc;
     }
     rc = directory_wait(d, epoch - 1, deadline_ns);
-    return rc == SHOAL_OK ? rc : err_set(why, rc, "the catalog took the change, but it is not seen "
-                                                  "here yet; it will be");
+    return rc == SHOAL_OK ? rc
+                          : err_set(why, rc,
+                                    "the catalog took the change, but it is not seen "
+                                    "here yet; it will be");
 }

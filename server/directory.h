@@ -23,8 +23,7 @@ SHOAL_MUST_CHECK enum shoal_err directory_open_local(struct catalog *catalog,
 /* Follows the catalog behind `url`. Returns at once; the map is empty, with epoch 0, until the
  * catalog first answers. */
 SHOAL_MUST_CHECK enum shoal_err directory_open_remote(struct transport *transport, const char *url,
-                                                      struct directory **out,
-                                                      struct errbuf *why);
+                                                      struct directory **out, struct errbuf *why);
 /* Wakes all who wait (they get SHOAL_ECANCELED), stops following, frees. Call directory_stop first
  * when other threads may still wait. NULL is fine. */
 void directory_stop(struct directory *d);

@@ -46,7 +46,7 @@ struct batch {
 
 static struct point_id uuid_of(uint64_t high, uint64_t low)
 {
-    struct point_id id = {.kind = POINT_ID_UUID};
+    struct point_id id = { .kind = POINT_ID_UUID };
     bytes_put_be64(id.value.uuid, high);
     bytes_put_be64(id.value.uuid + 8, low);
     id.value.uuid[6] = (uint8_t)((id.value.uuid[6] & 0x0f) | 0x80); /* version 8: our own making */
@@ -100,8 +100,8 @@ static enum shoal_err check_id(struct slice id, struct errbuf *why)
                : err_set(why, SHOAL_EVALIDATION, "id: must have 1 to %d bytes", DOCUMENT_ID_MAX);
 }
 
-static enum shoal_err take_document(struct json_value v, struct arena *arena,
-                                    struct incoming *out, struct errbuf *why)
+static enum shoal_err take_document(struct json_value v, struct arena *arena, struct incoming *out,
+                                    struct errbuf *why)
 {
     if (!take(v, "id", &out->id) || !take(v, "text", &out->text)) {
         return err_set(why, SHOAL_EINVAL, "a document wants an id and a text");
@@ -128,13 +128,12 @@ static enum shoal_err take_document(struct json_value v, struct arena *arena,
 static enum shoal_err cut(struct incoming *d, struct arena *arena, struct errbuf *why)
 {
     enum document_format format = DOCUMENT_TEXT;
-    enum shoal_err rc =
-        d->type.len == 0 ? SHOAL_OK : document_format_parse(d->type, &format, why);
+    enum shoal_err rc = d->type.len == 0 ? SHOAL_OK : document_format_parse(d->type, &format, why);
     if (rc == SHOAL_OK) {
         rc = document_parse(d->text, format, arena, &d->parsed, why);
     }
     if (rc == SHOAL_OK) {
-        const struct chunk_config config = {.key = d->id};
+        const struct chunk_config config = { .key = d->id };
         rc = chunk_document(&d->parsed, &config, arena, &d->chunks, &d->chunks_len, why);
     }
     if (d->title.len == 0) {
@@ -182,8 +181,8 @@ static enum shoal_err read_batch(struct batch *b, struct json_value body, struct
     }
     return b->chunks_len <= OP_POINTS_MAX
                ? SHOAL_OK
-               : err_set(why, SHOAL_ETOOBIG, "%zu chunks in one request; at most %d",
-                         b->chunks_len, OP_POINTS_MAX);
+               : err_set(why, SHOAL_ETOOBIG, "%zu chunks in one request; at most %d", b->chunks_len,
+                         OP_POINTS_MAX);
 }
 
 /* --- heads ---------------------------------------------------------------------------------- */
@@ -193,7 +192,7 @@ static enum shoal_err fetch_heads(struct collection *c, const struct query_conte
                                   struct errbuf *why)
 {
     struct point_id *points = arena_array(ctx->arena, len, sizeof(*points));
-    const struct shard_fetch what = {.with_payload = true};
+    const struct shard_fetch what = { .with_payload = true };
     if (points == NULL) {
         return SHOAL_ENOMEM;
     }
@@ -230,8 +229,7 @@ static enum shoal_err find_old(struct batch *b, struct errbuf *why)
         for (size_t i = 0; doc != NULL && i < b->documents_len; i++) {
             struct point_id id = head_id(b->documents[i].id);
             if (point_id_compare(&id, &heads.records[h].id) == 0 &&
-                json_get(json_root(doc), "chunk_ids", &old) &&
-                json_print(old, &text) == SHOAL_OK) {
+                json_get(json_root(doc), "chunk_ids", &old) && json_print(old, &text) == SHOAL_OK) {
                 char *copy = arena_strndup(b->ctx->arena, text.data, text.len);
                 rc = copy == NULL ? SHOAL_ENOMEM : SHOAL_OK;
                 b->documents[i].old_ids = slice_make(copy, copy == NULL ? 0 : text.len);
@@ -252,10 +250,10 @@ static enum shoal_err embed_texts(struct batch *b, const struct slice *texts, si
     const float *vectors = NULL;
     uint32_t dim = 0;
     uint64_t tokens = 0;
-    struct slice any = {NULL, 0};
-    enum shoal_err rc =
-        generators_embed(gateway_generators(b->gateway), any, texts, len, b->ctx->deadline_ns,
-                         b->ctx->arena, &vectors, &dim, &tokens, why);
+    struct slice any = { NULL, 0 };
+    enum shoal_err rc = generators_embed(gateway_generators(b->gateway), any, texts, len,
+                                         b->ctx->deadline_ns, b->ctx->arena, &vectors, &dim,
+                                         &tokens, why);
     if (rc != SHOAL_OK) {
         return rc;
     }
@@ -286,8 +284,7 @@ static enum shoal_err embed_all(struct batch *b, struct errbuf *why)
             struct buf text;
             buf_init(&text, 1u << 20);
             enum shoal_err rc = chunk_put_embedded(&d->chunks[k], d->title, &text);
-            char *copy =
-                rc == SHOAL_OK ? arena_strndup(b->ctx->arena, text.data, text.len) : NULL;
+            char *copy = rc == SHOAL_OK ? arena_strndup(b->ctx->arena, text.data, text.len) : NULL;
             texts[n++] = slice_make(copy, text.len);
             buf_release(&text);
             if (copy == NULL) {
@@ -398,12 +395,12 @@ static enum shoal_err store(struct batch *b, bool heads, struct errbuf *why)
             n++;
         }
     }
-    struct op op = {.kind = OP_UPSERT,
-                    .points_len = n,
-                    .points = ids,
-                    .dim = dim,
-                    .vectors = vectors,
-                    .payloads = payloads};
+    struct op op = { .kind = OP_UPSERT,
+                     .points_len = n,
+                     .points = ids,
+                     .dim = dim,
+                     .vectors = vectors,
+                     .payloads = payloads };
     return n == 0 ? SHOAL_OK : write_op(b, &op, why);
 }
 
@@ -438,7 +435,7 @@ static enum shoal_err delete_old(struct batch *b, const struct incoming *d, stru
             n++;
         }
     }
-    struct op op = {.kind = OP_DELETE, .points_len = n, .points = ids};
+    struct op op = { .kind = OP_DELETE, .points_len = n, .points = ids };
     if (rc == SHOAL_OK && n > 0) {
         rc = write_op(b, &op, why);
     }
@@ -489,7 +486,7 @@ enum shoal_err documents_put(struct gateway *g, struct slice collection,
                              const struct query_context *ctx, struct json_value body,
                              struct json_writer *out, struct errbuf *why)
 {
-    struct batch b = {.gateway = g, .ctx = ctx};
+    struct batch b = { .gateway = g, .ctx = ctx };
     enum shoal_err rc = gateway_collection(g, collection, &b.collection, why);
     if (rc == SHOAL_OK) {
         rc = put(&b, body, why);
@@ -540,7 +537,7 @@ static enum shoal_err check(struct collection *c, const struct query_context *ct
     struct json_value list;
     struct slice *ids = NULL;
     struct slice *hashes = NULL;
-    struct query_records heads = {0};
+    struct query_records heads = { 0 };
     size_t len = 0;
     enum shoal_err rc = find_list(body, &list, &len, why);
     if (rc == SHOAL_OK) {
@@ -583,8 +580,8 @@ enum shoal_err documents_check(struct gateway *g, struct slice collection,
 }
 
 /* Deleting is storing a version without chunks. */
-static enum shoal_err delete_documents(struct batch *b, struct json_value body,
-                                       size_t *deleted, struct errbuf *why)
+static enum shoal_err delete_documents(struct batch *b, struct json_value body, size_t *deleted,
+                                       struct errbuf *why)
 {
     struct json_value list;
     struct slice *ids = NULL;
@@ -615,7 +612,7 @@ enum shoal_err documents_delete(struct gateway *g, struct slice collection,
                                 const struct query_context *ctx, struct json_value body,
                                 struct json_writer *out, struct errbuf *why)
 {
-    struct batch b = {.gateway = g, .ctx = ctx};
+    struct batch b = { .gateway = g, .ctx = ctx };
     size_t deleted = 0;
     enum shoal_err rc = gateway_collection(g, collection, &b.collection, why);
     if (rc == SHOAL_OK) {
@@ -662,7 +659,7 @@ enum shoal_err documents_create(struct gateway *g, struct slice name, struct jso
                                 uint64_t deadline_ns, struct errbuf *why)
 {
     struct generator_model model;
-    struct slice any = {NULL, 0};
+    struct slice any = { NULL, 0 };
     struct buf text;
     struct json_doc *doc = NULL;
     if (json_kind(params) != JSON_OBJECT) {

@@ -20,8 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DOCUMENTS_MAX 1000       /* in one request */
-#define DOCUMENT_ID_MAX 1024     /* bytes */
+#define DOCUMENTS_MAX 1000   /* in one request */
+#define DOCUMENT_ID_MAX 1024 /* bytes */
 #define DOCUMENT_HASH_MAX 128
 
 /* A collection for documents: vectors of the embedder's size, cosine. `params` may hold what a

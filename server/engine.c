@@ -71,11 +71,12 @@ static enum shoal_err open_log(struct engine *e, const struct engine_config *con
     if (rc != SHOAL_OK) {
         return err_set(why, rc, "the data directory's path is too long");
     }
-    const struct log_store_config log = {.path = path};
+    const struct log_store_config log = { .path = path };
     rc = log_store_open(&log, &e->log, why);
     return rc == SHOAL_EBUSY
-               ? err_prefix(why, rc, "%s is in use by another process; stop it, or give this one "
-                                     "another --data",
+               ? err_prefix(why, rc,
+                            "%s is in use by another process; stop it, or give this one "
+                            "another --data",
                             config->data_dir)
                : rc;
 }

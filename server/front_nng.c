@@ -77,8 +77,7 @@ static enum shoal_err register_generator(struct front_nng *front, struct slice j
 }
 
 static enum shoal_err run_call(struct front_nng *front, const struct frame *f,
-                               const struct wire_call *call, struct buf *reply,
-                               struct errbuf *why)
+                               const struct wire_call *call, struct buf *reply, struct errbuf *why)
 {
     struct buf json;
     buf_init(&json, WIRE_MESSAGE_MAX / 2);
@@ -109,7 +108,7 @@ static void do_call(struct front_nng *front, struct transport_exchange *x, const
 {
     struct arena arena;
     struct buf reply;
-    struct errbuf why = {0};
+    struct errbuf why = { 0 };
     struct wire_call call;
     arena_init(&arena, CALL_ARENA_MAX);
     buf_init(&reply, WIRE_MESSAGE_MAX);
@@ -163,12 +162,11 @@ static enum shoal_err open_stream(struct front_nng *front, const struct frame *f
     return wire_reply_stream_id(reply, f->kind, f->trace_id, &id);
 }
 
-static void do_stream(struct front_nng *front, struct transport_exchange *x,
-                      const struct frame *f)
+static void do_stream(struct front_nng *front, struct transport_exchange *x, const struct frame *f)
 {
     struct arena arena;
     struct buf reply;
-    struct errbuf why = {0};
+    struct errbuf why = { 0 };
     struct wire_stream_ref ref;
     arena_init(&arena, CALL_ARENA_MAX);
     buf_init(&reply, WIRE_MESSAGE_MAX);
@@ -202,7 +200,7 @@ static void refuse(struct transport_exchange *x, const struct frame *f, enum sho
                    const char *text)
 {
     struct buf reply;
-    struct errbuf why = {0};
+    struct errbuf why = { 0 };
     buf_init(&reply, WIRE_MESSAGE_MAX);
     answer(x, f, err_set(&why, rc, "%s", text), &reply, &why);
     buf_release(&reply);
@@ -213,14 +211,10 @@ static void dispatch(struct front_nng *front, struct transport_exchange *x, cons
     struct node *node = engine_node(front->config.engine);
     struct gateway *gateway = engine_gateway(front->config.engine);
     switch ((enum wire_kind)f->kind) {
-    case WIRE_CALL:
-        do_call(front, x, f);
-        return;
+    case WIRE_CALL: do_call(front, x, f); return;
     case WIRE_STREAM_OPEN:
     case WIRE_STREAM_NEXT:
-    case WIRE_STREAM_CANCEL:
-        do_stream(front, x, f);
-        return;
+    case WIRE_STREAM_CANCEL: do_stream(front, x, f); return;
     case WIRE_UPSERT:
     case WIRE_SEARCH:
         if (gateway == NULL) {
@@ -242,12 +236,12 @@ static void run_job(void *arg)
 {
     struct job *job = arg;
     struct frame f;
-    struct errbuf why = {0};
+    struct errbuf why = { 0 };
     enum shoal_err rc = frame_decode(job->message, &f, &why);
     if (rc == SHOAL_OK) {
         dispatch(job->front, job->exchange, &f);
     } else {
-        f = (struct frame){0};
+        f = (struct frame){ 0 };
         refuse(job->exchange, &f, rc, err_why(&why, rc));
     }
     mem_free(job);
@@ -256,14 +250,14 @@ static void run_job(void *arg)
 static void on_request(void *arg, struct transport_exchange *x, struct slice message)
 {
     struct front_nng *front = arg;
-    struct frame f = {0};
+    struct frame f = { 0 };
     struct job *job = mem_alloc(sizeof(*job));
     enum shoal_err rc = SHOAL_ENOMEM;
     if (job != NULL) {
-        *job = (struct job){.base = {.run = run_job, .arg = job},
-                            .front = front,
-                            .exchange = x,
-                            .message = message};
+        *job = (struct job){ .base = { .run = run_job, .arg = job },
+                             .front = front,
+                             .exchange = x,
+                             .message = message };
         rc = pool_submit(front->pool, &job->base);
     }
     if (rc != SHOAL_OK) {
@@ -282,8 +276,9 @@ enum shoal_err front_nng_open(const struct front_nng_config *config, struct fron
         return SHOAL_ENOMEM;
     }
     f->config = *config;
-    const struct pool_config pool = {
-        .name = "nng", .threads_len = config->threads_len, .queue_len_max = config->queue_len_max};
+    const struct pool_config pool = { .name = "nng",
+                                      .threads_len = config->threads_len,
+                                      .queue_len_max = config->queue_len_max };
     enum shoal_err rc = pool_new(&pool, &f->pool, why);
     if (rc == SHOAL_OK) {
         rc = transport_listen(config->transport, config->url, on_request, f, &f->listener, why);

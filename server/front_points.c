@@ -41,8 +41,8 @@ static enum shoal_err upsert(struct request *r)
     if (rc != SHOAL_OK) {
         return rc;
     }
-    const struct wire_write_reply reply = {.operation_id = written.operation_id,
-                                           .applied = written.visible};
+    const struct wire_write_reply reply = { .operation_id = written.operation_id,
+                                            .applied = written.visible };
     return wire_reply_write_reply(&r->reply, r->frame->kind, r->frame->trace_id, &reply);
 }
 
@@ -101,7 +101,7 @@ static enum shoal_err search(struct request *r)
         .has_threshold = msg.has_threshold,
         .threshold = msg.threshold,
         .filter = msg.filter,
-        .what = {.with_payload = msg.with_payload, .with_vector = msg.with_vector},
+        .what = { .with_payload = msg.with_payload, .with_vector = msg.with_vector },
         .complete_only = msg.complete_only,
     };
     struct query_answer answer;
@@ -112,11 +112,12 @@ static enum shoal_err search(struct request *r)
 void front_points_answer(struct gateway *g, struct transport_exchange *x, const struct frame *f,
                          uint64_t deadline_ns)
 {
-    struct request r = {.gateway = g, .frame = f};
+    struct request r = { .gateway = g, .frame = f };
     arena_init(&r.arena, POINTS_ARENA_MAX);
     buf_init(&r.reply, WIRE_MESSAGE_MAX);
-    r.ctx = (struct query_context){
-        .deadline_ns = deadline_ns, .trace_id = f->trace_id, .arena = &r.arena};
+    r.ctx = (struct query_context){ .deadline_ns = deadline_ns,
+                                    .trace_id = f->trace_id,
+                                    .arena = &r.arena };
     enum shoal_err rc = f->kind == WIRE_UPSERT ? upsert(&r) : search(&r);
     if (rc != SHOAL_OK) {
         buf_reset(&r.reply);

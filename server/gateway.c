@@ -120,8 +120,8 @@ static void sweep(struct gateway *g, const struct catalog_map *m)
     size_t kept = 0;
     for (size_t i = 0; i < g->cached_len; i++) {
         struct cached e = g->cached[i];
-        const struct catalog_collection *c =
-            catalog_map_find(m, slice_from_str(e.collection->name));
+        const struct catalog_collection *c = catalog_map_find(m,
+                                                              slice_from_str(e.collection->name));
         if (c != NULL && layout_of(m, c) == e.layout) {
             g->cached[kept++] = e;
         } else {
@@ -142,8 +142,8 @@ static enum shoal_err look_up(struct gateway *g, const struct catalog_map *m, st
     if (e == NULL) {
         const struct catalog_collection *c = catalog_map_find(m, name);
         if (c == NULL) {
-            return err_set(why, SHOAL_ENOTFOUND, "Collection `%.*s` doesn't exist!",
-                           (int)name.len, name.data);
+            return err_set(why, SHOAL_ENOTFOUND, "Collection `%.*s` doesn't exist!", (int)name.len,
+                           name.data);
         }
         struct cached *grown = mem_realloc(g->cached, (g->cached_len + 1) * sizeof(*grown));
         if (grown == NULL) {
@@ -188,14 +188,15 @@ static enum shoal_err await_shards(struct gateway *g, struct slice name, uint64_
     }
     struct arena arena;
     arena_init(&arena, INFO_ARENA_MAX);
-    const struct query_context ctx = {.deadline_ns = deadline_ns, .arena = &arena};
+    const struct query_context ctx = { .deadline_ns = deadline_ns, .arena = &arena };
     uint64_t count = 0;
-    rc = query_count(c, &ctx, (struct slice){0}, &count, why);
+    rc = query_count(c, &ctx, (struct slice){ 0 }, &count, why);
     arena_release(&arena);
     collection_unref(c);
     return rc == SHOAL_OK ? rc
-                          : err_prefix(why, rc, "the collection is created, but not all of its "
-                                                "shards answer yet");
+                          : err_prefix(why, rc,
+                                       "the collection is created, but not all of its "
+                                       "shards answer yet");
 }
 
 enum shoal_err gateway_create_collection(struct gateway *g, struct slice name,
@@ -219,16 +220,16 @@ enum shoal_err gateway_create_collection(struct gateway *g, struct slice name,
     }
     uint64_t first_shard = 0;
     if (rc == SHOAL_OK) {
-        rc = directory_propose(g->config.directory, buf_slice(&command), deadline_ns,
-                               &first_shard, why);
+        rc = directory_propose(g->config.directory, buf_slice(&command), deadline_ns, &first_shard,
+                               why);
     }
     buf_release(&command);
     buf_release(&text);
     return rc == SHOAL_OK ? await_shards(g, name, deadline_ns, why) : rc;
 }
 
-enum shoal_err gateway_delete_collection(struct gateway *g, struct slice name,
-                                         uint64_t deadline_ns, struct errbuf *why)
+enum shoal_err gateway_delete_collection(struct gateway *g, struct slice name, uint64_t deadline_ns,
+                                         struct errbuf *why)
 {
     struct buf command;
     buf_init(&command, PARAMS_MAX);
@@ -249,7 +250,7 @@ struct catalog_map *gateway_map(struct gateway *g)
 enum shoal_err gateway_collection_info(struct gateway *g, struct slice name, uint64_t deadline_ns,
                                        struct gateway_collection_info *out, struct errbuf *why)
 {
-    *out = (struct gateway_collection_info){0};
+    *out = (struct gateway_collection_info){ 0 };
     struct collection *c = NULL;
     enum shoal_err rc = gateway_collection(g, name, &c, why);
     if (rc != SHOAL_OK) {
@@ -257,7 +258,7 @@ enum shoal_err gateway_collection_info(struct gateway *g, struct slice name, uin
     }
     struct arena arena;
     arena_init(&arena, INFO_ARENA_MAX);
-    const struct query_context ctx = {.deadline_ns = deadline_ns, .arena = &arena};
+    const struct query_context ctx = { .deadline_ns = deadline_ns, .arena = &arena };
     struct query_info info;
     rc = query_info(c, &ctx, &info, why);
     if (rc == SHOAL_OK) {

@@ -32,11 +32,9 @@ struct generators;
  * answers. SHOAL_EEXISTS, SHOAL_EVALIDATION, SHOAL_ETIMEOUT. */
 SHOAL_MUST_CHECK enum shoal_err gateway_create_collection(struct gateway *g, struct slice name,
                                                           struct json_value params,
-                                                          uint64_t deadline_ns,
-                                                          struct errbuf *why);
+                                                          uint64_t deadline_ns, struct errbuf *why);
 SHOAL_MUST_CHECK enum shoal_err gateway_delete_collection(struct gateway *g, struct slice name,
-                                                          uint64_t deadline_ns,
-                                                          struct errbuf *why);
+                                                          uint64_t deadline_ns, struct errbuf *why);
 /* The map as it is known here; release with catalog_map_unref. */
 struct catalog_map *gateway_map(struct gateway *g);
 /* A reference to the collection (collection_unref). SHOAL_ENOTFOUND:

@@ -10,9 +10,9 @@
 /* All outlive the gateway. */
 struct gateway_config {
     struct directory *directory;
-    struct node *node;             /* NULL: this process holds no shards */
+    struct node *node; /* NULL: this process holds no shards */
     struct peers *peers;
-    struct limiter *limiter;       /* NULL: no limits */
+    struct limiter *limiter; /* NULL: no limits */
     struct generators *generators;
     struct metrics *metrics;
     const struct clock *clock;

@@ -73,8 +73,7 @@ static bool copy_string(struct json_value v, const char *key, char *out, size_t 
 {
     struct json_value member;
     struct slice s;
-    if (!json_get(v, key, &member) || !json_string(member, &s) || s.len == 0 ||
-        s.len >= out_len) {
+    if (!json_get(v, key, &member) || !json_string(member, &s) || s.len == 0 || s.len >= out_len) {
         return false;
     }
     memcpy(out, s.data, s.len);
@@ -156,10 +155,9 @@ static enum shoal_err add(struct generators *g, const struct generator *seen, st
     return rc;
 }
 
-enum shoal_err generators_register(struct generators *g, struct json_value arg,
-                                   struct errbuf *why)
+enum shoal_err generators_register(struct generators *g, struct json_value arg, struct errbuf *why)
 {
-    struct generator seen = {.seen_ns = now_ns()};
+    struct generator seen = { .seen_ns = now_ns() };
     if (!parse_generator(arg, &seen)) {
         return err_set(why, SHOAL_EPROTO, "generator.register: name, url or models are malformed");
     }
@@ -287,10 +285,9 @@ static enum shoal_err ask(struct generator *gen, struct buf *request, uint64_t d
                           struct transport_reply **reply, struct errbuf *why)
 {
     uint32_t timeout_ms = ms_left(deadline_ns);
-    enum shoal_err rc =
-        timeout_ms == 0
-            ? err_set(why, SHOAL_ETIMEOUT, "the deadline has passed")
-            : transport_call_wait(gen->peer.peer, buf_slice(request), timeout_ms, reply, why);
+    enum shoal_err rc = timeout_ms == 0 ? err_set(why, SHOAL_ETIMEOUT, "the deadline has passed")
+                                        : transport_call_wait(gen->peer.peer, buf_slice(request),
+                                                              timeout_ms, reply, why);
     return rc == SHOAL_OK ? rc : err_prefix(why, rc, "generator %s", gen->name);
 }
 
@@ -318,10 +315,10 @@ static enum shoal_err read_vectors(struct slice message, size_t len, struct aren
     return SHOAL_OK;
 }
 
-enum shoal_err generators_embed(struct generators *g, struct slice model,
-                                const struct slice *texts, size_t len, uint64_t deadline_ns,
-                                struct arena *arena, const float **vectors, uint32_t *dim,
-                                uint64_t *tokens, struct errbuf *why)
+enum shoal_err generators_embed(struct generators *g, struct slice model, const struct slice *texts,
+                                size_t len, uint64_t deadline_ns, struct arena *arena,
+                                const float **vectors, uint32_t *dim, uint64_t *tokens,
+                                struct errbuf *why)
 {
     if (len == 0 || len > WIRE_TEXTS_MAX) {
         return err_set(why, SHOAL_EINVAL, "%zu texts to embed; from 1 to %d at a time", len,
@@ -335,9 +332,10 @@ enum shoal_err generators_embed(struct generators *g, struct slice model,
     }
     struct buf request;
     buf_init(&request, WIRE_MESSAGE_MAX);
-    const struct wire_meta meta = {.timeout_ms = ms_left(deadline_ns)};
-    const struct wire_embed msg = {
-        .model = slice_from_str(info.name), .texts_len = (uint32_t)len, .texts = texts};
+    const struct wire_meta meta = { .timeout_ms = ms_left(deadline_ns) };
+    const struct wire_embed msg = { .model = slice_from_str(info.name),
+                                    .texts_len = (uint32_t)len,
+                                    .texts = texts };
     struct transport_reply *reply = NULL;
     rc = wire_encode_embed(&request, WIRE_EMBED, &meta, &msg);
     if (rc == SHOAL_OK) {
@@ -373,8 +371,8 @@ static enum shoal_err open_stream(struct generation *n, const struct generate_re
     struct arena arena;
     buf_init(&message, WIRE_MESSAGE_MAX);
     arena_init(&arena, STREAM_ARENA_MAX);
-    const struct wire_meta meta = {.timeout_ms = ms_left(request->deadline_ns)};
-    const struct wire_call call = {.op = SLICE_LIT("generate"), .json = request->json};
+    const struct wire_meta meta = { .timeout_ms = ms_left(request->deadline_ns) };
+    const struct wire_call call = { .op = SLICE_LIT("generate"), .json = request->json };
     struct transport_reply *reply = NULL;
     enum shoal_err rc = wire_encode_call(&message, WIRE_STREAM_OPEN, &meta, &call);
     if (rc == SHOAL_OK) {
@@ -449,7 +447,7 @@ static enum shoal_err next(struct generation *n, uint64_t deadline_ns, struct er
     struct buf message;
     buf_init(&message, 4096);
     uint32_t left = ms_left(deadline_ns);
-    const struct wire_meta meta = {.timeout_ms = left};
+    const struct wire_meta meta = { .timeout_ms = left };
     const struct wire_stream_ref ref = {
         .stream = n->stream,
         .from = n->from,
@@ -473,8 +471,8 @@ static void cancel(struct generation *n)
 {
     struct buf message;
     buf_init(&message, 4096);
-    const struct wire_meta meta = {.timeout_ms = 1000};
-    const struct wire_stream_ref ref = {.stream = n->stream};
+    const struct wire_meta meta = { .timeout_ms = 1000 };
+    const struct wire_stream_ref ref = { .stream = n->stream };
     struct transport_reply *reply = NULL;
     if (wire_encode_stream_ref(&message, WIRE_STREAM_CANCEL, &meta, &ref) == SHOAL_OK &&
         transport_call_wait(n->gen->peer.peer, buf_slice(&message), 1000, &reply, NULL) ==
@@ -488,10 +486,9 @@ enum shoal_err generators_generate(struct generators *g, const struct generate_r
                                    bool (*piece)(void *arg, struct slice text), void *arg,
                                    struct generate_stats *stats, struct errbuf *why)
 {
-    *stats = (struct generate_stats){0};
+    *stats = (struct generate_stats){ 0 };
     struct generator_model info;
-    struct generation n = {
-        .piece = piece, .arg = arg, .stats = stats, .begun_ns = now_ns()};
+    struct generation n = { .piece = piece, .arg = arg, .stats = stats, .begun_ns = now_ns() };
     enum shoal_err rc = acquire(g, true, request->model, &n.gen, &info, why);
     if (rc != SHOAL_OK) {
         return rc;
@@ -506,6 +503,9 @@ enum shoal_err generators_generate(struct generators *g, const struct generate_r
     }
     if (n.canceled) {
         snprintf(stats->finish, sizeof(stats->finish), "canceled");
+    }
+    if (!n.ended) { /* nobody told: a piece is a token at least */
+        stats->generated_tokens = n.from;
     }
     stats->total_ns = now_ns() - n.begun_ns;
     release(g, n.gen);

@@ -38,9 +38,9 @@ SHOAL_MUST_CHECK enum shoal_err generators_register(struct generators *g, struct
 
 struct generator_model {
     char name[GENERATOR_NAME_MAX + 1];
-    bool generates;   /* else it embeds */
-    uint32_t dim;     /* of an embedder */
-    uint32_t context; /* tokens */
+    bool generates;      /* else it embeds */
+    uint32_t dim;        /* of an embedder */
+    uint32_t context;    /* tokens */
     uint64_t parameters; /* 0: not told */
 };
 
@@ -60,9 +60,9 @@ SHOAL_MUST_CHECK enum shoal_err generators_embed(struct generators *g, struct sl
                                                  uint64_t *tokens, struct errbuf *why);
 
 struct generate_request {
-    struct slice model;   /* empty: the default */
-    struct slice json;    /* {"messages": [{"role", "content"}], "max_tokens", "temperature",
-                             "seed", "stop": [..]} */
+    struct slice model; /* empty: the default */
+    struct slice json;  /* {"messages": [{"role", "content"}], "max_tokens", "temperature",
+                           "seed", "stop": [..]} */
     uint64_t deadline_ns;
 };
 
@@ -71,7 +71,7 @@ struct generate_stats {
     uint64_t generated_tokens;
     uint64_t first_token_ns; /* as seen from here */
     uint64_t total_ns;
-    char finish[16];         /* "stop", "length", "canceled" */
+    char finish[16]; /* "stop", "length", "canceled" */
 };
 
 /* Generates, handing out each piece of text as it comes; when `piece` returns false the generation

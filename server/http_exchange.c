@@ -236,8 +236,8 @@ static void run(void *arg)
     http__conn_unref(c);
 }
 
-/* The connection is suspended first, because the job may resume it at once. (A reserved place in the
- * queue would spare the way back, but submitting to one wakes every thread of the pool.) */
+/* The connection is suspended first, because the job may resume it at once. (A reserved place in
+ * the queue would spare the way back, but submitting to one wakes every thread of the pool.) */
 static bool submit(struct http_conn *c)
 {
     struct http_server *s = c->server;

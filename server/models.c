@@ -12,8 +12,8 @@ static bool take_string(struct json_value v, const char *key, char *out, size_t 
 {
     struct json_value member;
     struct slice s;
-    if (!json_get(v, key, &member) || !json_string(member, &s) || s.len == 0 ||
-        s.len >= out_len || memchr(s.data, '\0', s.len) != NULL) {
+    if (!json_get(v, key, &member) || !json_string(member, &s) || s.len == 0 || s.len >= out_len ||
+        memchr(s.data, '\0', s.len) != NULL) {
         return false;
     }
     memcpy(out, s.data, s.len);
@@ -86,7 +86,7 @@ static enum shoal_err read_dir(const char *dir, struct models *out, struct errbu
 /* Where a build and an installation keep them, seen from the program. */
 static enum shoal_err read_beside_program(struct models *out, struct errbuf *why)
 {
-    static const char *const places[] = {"/../models", "/../share/shoal/models"};
+    static const char *const places[] = { "/../models", "/../share/shoal/models" };
     char program[DISK_PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
     if (n <= 0) {
@@ -114,7 +114,7 @@ static enum shoal_err read_beside_program(struct models *out, struct errbuf *why
 
 enum shoal_err models_load(const char *dir, struct models *out, struct errbuf *why)
 {
-    *out = (struct models){.len = 0};
+    *out = (struct models){ .len = 0 };
     if (dir == NULL) {
         return read_beside_program(out, why);
     }

@@ -23,8 +23,8 @@ struct node_shard {
     uint64_t id;
     struct shard_config config;
     char *dir;
-    struct shard *shard;  /* NULL: out of service, or not yet open */
-    enum shoal_err rc;    /* why it is out of service */
+    struct shard *shard; /* NULL: out of service, or not yet open */
+    enum shoal_err rc;   /* why it is out of service */
     struct errbuf why;
     bool tried;
     bool leaving;
@@ -76,8 +76,7 @@ static struct node_shard *handle_new(struct node *n, const struct catalog_collec
     struct node_shard *h = mem_calloc(1, sizeof(*h));
     char dir[DISK_PATH_MAX];
     int len = snprintf(dir, sizeof(dir), "%s/shards/%" PRIu64, n->config.dir, id);
-    if (h == NULL || len < 0 || (size_t)len >= sizeof(dir) ||
-        (h->dir = mem_strdup(dir)) == NULL) {
+    if (h == NULL || len < 0 || (size_t)len >= sizeof(dir) || (h->dir = mem_strdup(dir)) == NULL) {
         handle_free(h);
         return NULL;
     }
@@ -86,7 +85,7 @@ static struct node_shard *handle_new(struct node *n, const struct catalog_collec
     h->config = (struct shard_config){
         .id = id,
         .dir = h->dir,
-        .schema = {.dim = c->dim, .distance = c->distance},
+        .schema = { .dim = c->dim, .distance = c->distance },
         .options = c->options,
         .log = n->config.log,
         .builders = n->config.builders,
@@ -125,7 +124,7 @@ static void compare(struct node *n, const struct catalog_map *m)
 static void open_one(struct node *n, struct node_shard *h)
 {
     struct shard *shard = NULL;
-    struct errbuf why = {0};
+    struct errbuf why = { 0 };
     enum shoal_err rc = shard_open(&h->config, &shard, &why);
     if (rc != SHOAL_OK) {
         log_error("shard is out of service", LOG_U64("shard", h->id), LOG_ERR(rc, &why));
@@ -143,7 +142,7 @@ static void open_one(struct node *n, struct node_shard *h)
 
 static void remove_one(struct node_shard *h)
 {
-    struct errbuf why = {0};
+    struct errbuf why = { 0 };
     shard_close(h->shard);
     enum shoal_err rc = shard_remove(&h->config, &why);
     if (rc != SHOAL_OK) {
@@ -212,11 +211,11 @@ static enum shoal_err join(struct node *n, uint64_t *id, struct errbuf *why)
 {
     struct buf command;
     buf_init(&command, CATALOG_COMMAND_MAX);
-    enum shoal_err rc =
-        catalog_command_join(&command, n->config.name, n->config.identity, n->config.url);
+    enum shoal_err rc = catalog_command_join(&command, n->config.name, n->config.identity,
+                                             n->config.url);
     if (rc == SHOAL_OK) {
-        rc = directory_propose(n->config.directory, buf_slice(&command),
-                               now_ns() + 5000000000u, id, why);
+        rc = directory_propose(n->config.directory, buf_slice(&command), now_ns() + 5000000000u, id,
+                               why);
     }
     buf_release(&command);
     return rc;
@@ -236,7 +235,7 @@ static bool wait_ms(struct node *n, uint64_t ms)
 static void run(void *arg)
 {
     struct node *n = arg;
-    struct errbuf why = {0};
+    struct errbuf why = { 0 };
     uint64_t id = 0;
     enum shoal_err rc;
     bool told = false;
@@ -269,8 +268,8 @@ static void run(void *arg)
     }
 }
 
-static enum shoal_err source_acquire(void *arg, uint64_t shard, uint64_t deadline_ns,
-                                     void **handle, struct shard **out, struct errbuf *why)
+static enum shoal_err source_acquire(void *arg, uint64_t shard, uint64_t deadline_ns, void **handle,
+                                     struct shard **out, struct errbuf *why)
 {
     struct node_shard *h = NULL;
     enum shoal_err rc = node_shard_acquire(arg, shard, deadline_ns, &h, why);
@@ -300,8 +299,8 @@ enum shoal_err node_open(const struct node_config *config, struct node **out, st
         return SHOAL_ENOMEM;
     }
     n->config = *config;
-    n->source = (struct channel_source){
-        .acquire = source_acquire, .release = source_release, .arg = n};
+    n->source =
+        (struct channel_source){ .acquire = source_acquire, .release = source_release, .arg = n };
     mutex_init(&n->mutex);
     cond_init(&n->changed);
     n->config.name = mem_strdup(config->name);

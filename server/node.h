@@ -28,10 +28,10 @@ struct node_shard;
 struct frame;
 
 struct node_config {
-    const char *name;     /* copied */
-    const char *identity; /* copied; see catalog_node */
-    const char *url;      /* where other processes reach it; copied */
-    const char *dir;      /* shards lie in <dir>/shards/<id>; copied */
+    const char *name;            /* copied */
+    const char *identity;        /* copied; see catalog_node */
+    const char *url;             /* where other processes reach it; copied */
+    const char *dir;             /* shards lie in <dir>/shards/<id>; copied */
     struct directory *directory; /* outlives the node, as do all below */
     struct log_store *log;
     struct pool *builders;

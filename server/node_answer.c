@@ -66,10 +66,10 @@ static enum shoal_err bring_records(struct request *r, const struct wire_search 
     for (uint32_t i = 0; i < *len; i++) {
         ids[i] = hits[i].id;
     }
-    const struct shard_fetch what = {.with_payload = msg->with_payload,
-                                     .with_vector = msg->with_vector};
-    enum shoal_err rc = shard_fetch(node_shard_get(r->handle), ids, *len, &what, &r->arena,
-                                    records, &r->why);
+    const struct shard_fetch what = { .with_payload = msg->with_payload,
+                                      .with_vector = msg->with_vector };
+    enum shoal_err rc = shard_fetch(node_shard_get(r->handle), ids, *len, &what, &r->arena, records,
+                                    &r->why);
     if (rc != SHOAL_OK) {
         return rc;
     }
@@ -110,14 +110,14 @@ static enum shoal_err run_search(struct request *r, const struct wire_search *ms
         return SHOAL_ENOMEM;
     }
     size_t n = 0;
-    enum shoal_err rc =
-        shard_search(node_shard_get(r->handle), &q, found, &n, plan, &r->why);
+    enum shoal_err rc = shard_search(node_shard_get(r->handle), &q, found, &n, plan, &r->why);
     if (rc != SHOAL_OK) {
         return rc;
     }
     for (size_t i = 0; i < n; i++) {
-        hits[i] = (struct wire_hit){
-            .id = found[i].id, .version = found[i].version, .score = found[i].score};
+        hits[i] = (struct wire_hit){ .id = found[i].id,
+                                     .version = found[i].version,
+                                     .score = found[i].score };
     }
     reply->hits = hits;
     reply->hits_len = (uint32_t)n;
@@ -138,8 +138,8 @@ static enum shoal_err answer_search(struct request *r)
     if (rc != SHOAL_OK) {
         return rc;
     }
-    struct shard_plan plan = {0};
-    struct wire_search_reply reply = {.shards_asked = 1, .shards_answered = 1};
+    struct shard_plan plan = { 0 };
+    struct wire_search_reply reply = { .shards_asked = 1, .shards_answered = 1 };
     reply.dim = msg.with_vector ? msg.dim : 0;
     rc = run_search(r, &msg, &reply, &plan);
     if (rc != SHOAL_OK) {
@@ -156,7 +156,7 @@ static enum shoal_err answer_records(struct request *r, const struct shard_recor
                                      size_t len, bool with_vector, uint32_t dim,
                                      const struct point_id *next)
 {
-    struct wire_records reply = {.dim = with_vector ? dim : 0, .has_next = next != NULL};
+    struct wire_records reply = { .dim = with_vector ? dim : 0, .has_next = next != NULL };
     if (next != NULL) {
         reply.next = *next;
     }
@@ -183,13 +183,13 @@ static enum shoal_err answer_fetch(struct request *r)
     if (records == NULL) {
         return SHOAL_ENOMEM;
     }
-    const struct shard_fetch what = {.with_payload = msg.with_payload,
-                                     .with_vector = msg.with_vector};
+    const struct shard_fetch what = { .with_payload = msg.with_payload,
+                                      .with_vector = msg.with_vector };
     struct shard *shard = node_shard_get(r->handle);
     rc = shard_fetch(shard, msg.ids, msg.ids_len, &what, &r->arena, records, &r->why);
-    return rc != SHOAL_OK ? rc
-                          : answer_records(r, records, msg.ids_len, msg.with_vector,
-                                           shard_dim(shard), NULL);
+    return rc != SHOAL_OK
+               ? rc
+               : answer_records(r, records, msg.ids_len, msg.with_vector, shard_dim(shard), NULL);
 }
 
 static enum shoal_err answer_scroll(struct request *r)
@@ -213,7 +213,7 @@ static enum shoal_err answer_scroll(struct request *r)
         .offset = msg.has_offset ? &msg.offset : NULL,
         .limit = msg.limit,
         .filter = msg.filter,
-        .what = {.with_payload = msg.with_payload, .with_vector = msg.with_vector},
+        .what = { .with_payload = msg.with_payload, .with_vector = msg.with_vector },
     };
     struct shard *shard = node_shard_get(r->handle);
     const struct point_id *next = NULL;
@@ -277,7 +277,7 @@ static enum shoal_err answer_info(struct request *r)
 static enum shoal_err answer_write(struct request *r)
 {
     struct wire_shard_write msg;
-    struct shard_written written = {0};
+    struct shard_written written = { 0 };
     enum shoal_err rc = wire_decode_shard_write(r->frame, &r->arena, &msg, &r->why);
     if (rc == SHOAL_OK) {
         rc = acquire(r, msg.shard);
@@ -290,28 +290,21 @@ static enum shoal_err answer_write(struct request *r)
     if (rc != SHOAL_OK) {
         return rc;
     }
-    const struct wire_write_reply reply = {.operation_id = written.index,
-                                           .applied = written.visible};
+    const struct wire_write_reply reply = { .operation_id = written.index,
+                                            .applied = written.visible };
     return wire_reply_write_reply(&r->reply, r->frame->kind, r->frame->trace_id, &reply);
 }
 
 static enum shoal_err dispatch(struct request *r)
 {
     switch ((enum wire_kind)r->frame->kind) {
-    case WIRE_SHARD_SEARCH:
-        return answer_search(r);
-    case WIRE_SHARD_FETCH:
-        return answer_fetch(r);
-    case WIRE_SHARD_SCROLL:
-        return answer_scroll(r);
-    case WIRE_SHARD_COUNT:
-        return answer_count(r);
-    case WIRE_SHARD_WRITE:
-        return answer_write(r);
-    case WIRE_CALL:
-        return answer_info(r);
-    default:
-        return err_set(&r->why, SHOAL_EPROTO, "kind %u is not for a node", r->frame->kind);
+    case WIRE_SHARD_SEARCH: return answer_search(r);
+    case WIRE_SHARD_FETCH: return answer_fetch(r);
+    case WIRE_SHARD_SCROLL: return answer_scroll(r);
+    case WIRE_SHARD_COUNT: return answer_count(r);
+    case WIRE_SHARD_WRITE: return answer_write(r);
+    case WIRE_CALL: return answer_info(r);
+    default: return err_set(&r->why, SHOAL_EPROTO, "kind %u is not for a node", r->frame->kind);
     }
 }
 

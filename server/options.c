@@ -8,52 +8,115 @@
 #define HELP_MAX (64u << 10)
 
 static const struct config_option table[] = {
-    {.key = "help", .kind = CONFIG_BOOL, .fallback = "false", .section = "General",
-     .help = "Prints this text."},
-    {.key = "version", .kind = CONFIG_BOOL, .fallback = "false", .section = "General",
-     .help = "Prints the version."},
-    {.key = "config", .kind = CONFIG_STRING, .value = "FILE", .section = "General",
-     .help = "Reads options from a file of `key = value` lines first."},
-    {.key = "data", .kind = CONFIG_STRING, .fallback = "./shoal-data", .value = "DIR",
-     .section = "General",
-     .help = "Directory of everything this process keeps. One process at a time."},
-    {.key = "roles", .kind = CONFIG_STRING, .fallback = "gateway,node,catalog,generator",
-     .value = "LIST", .section = "General",
-     .help = "What this process does: gateway (answers clients), node (holds shards), catalog "
-             "(knows all collections; one process of a cluster), generator (embeds and "
-             "generates, always in a process of its own)."},
-    {.key = "http", .kind = CONFIG_STRING, .fallback = "127.0.0.1:6333", .value = "HOST:PORT",
-     .section = "Network", .help = "Address of the HTTP API; \"off\" for none. Port 0 takes a "
-                                   "free one."},
-    {.key = "nng", .kind = CONFIG_STRING, .fallback = "tcp://127.0.0.1:6334", .value = "URL",
-     .section = "Network",
-     .help = "Address for clients and other processes: tcp://HOST:PORT or ipc://PATH."},
-    {.key = "join", .kind = CONFIG_STRING, .value = "URL", .section = "Network",
-     .help = "The --nng address of the process with the catalog. Without it the catalog is here."},
-    {.key = "name", .kind = CONFIG_STRING, .value = "NAME", .section = "Network",
-     .help = "Name of this node in its cluster; by default made from the data directory's "
-             "identity."},
-    {.key = "body-max", .kind = CONFIG_BYTES, .fallback = "32MiB", .value = "BYTES",
-     .section = "Network", .min = 1024, .max = 1024u << 20,
-     .help = "Largest HTTP body; a larger one is refused before it is read."},
-    {.key = "limits", .kind = CONFIG_STRING, .value = "RULES", .section = "Limits",
-     .help = "Rate limits per tenant, as in \"req=requests:100/s,burst=200; "
-             "gen=generated_tokens:5000/min\"."},
-    {.key = "models", .kind = CONFIG_STRING, .value = "DIR", .section = "Models",
-     .help = "Directory with models.json and the model files of the generator; by default "
-             "../models or ../share/shoal/models beside the program. \"off\" for no models."},
-    {.key = "model-threads", .kind = CONFIG_U64, .fallback = "0", .value = "N",
-     .section = "Models", .max = 256,
-     .help = "Threads of the generator's models; 0 takes one per core."},
-    {.key = "threads", .kind = CONFIG_U64, .fallback = "8", .value = "N", .section = "Resources",
-     .min = 1, .max = 256, .help = "Threads that run requests."},
-    {.key = "builders", .kind = CONFIG_U64, .fallback = "1", .value = "N",
-     .section = "Resources", .min = 1, .max = 256,
-     .help = "Threads that build and merge segments in the background."},
-    {.key = "log-level", .kind = CONFIG_STRING, .fallback = "info", .value = "LEVEL",
-     .section = "Logging", .help = "debug, info, warn, error or off."},
-    {.key = "log-format", .kind = CONFIG_STRING, .fallback = "logfmt", .value = "FORMAT",
-     .section = "Logging", .help = "logfmt or json; one line an event on standard error."},
+    { .key = "help",
+      .kind = CONFIG_BOOL,
+      .fallback = "false",
+      .section = "General",
+      .help = "Prints this text." },
+    { .key = "version",
+      .kind = CONFIG_BOOL,
+      .fallback = "false",
+      .section = "General",
+      .help = "Prints the version." },
+    { .key = "config",
+      .kind = CONFIG_STRING,
+      .value = "FILE",
+      .section = "General",
+      .help = "Reads options from a file of `key = value` lines first." },
+    { .key = "data",
+      .kind = CONFIG_STRING,
+      .fallback = "./shoal-data",
+      .value = "DIR",
+      .section = "General",
+      .help = "Directory of everything this process keeps. One process at a time." },
+    { .key = "roles",
+      .kind = CONFIG_STRING,
+      .fallback = "gateway,node,catalog,generator",
+      .value = "LIST",
+      .section = "General",
+      .help = "What this process does: gateway (answers clients), node (holds shards), catalog "
+              "(knows all collections; one process of a cluster), generator (embeds and "
+              "generates, always in a process of its own)." },
+    { .key = "http",
+      .kind = CONFIG_STRING,
+      .fallback = "127.0.0.1:6333",
+      .value = "HOST:PORT",
+      .section = "Network",
+      .help = "Address of the HTTP API; \"off\" for none. Port 0 takes a "
+              "free one." },
+    { .key = "nng",
+      .kind = CONFIG_STRING,
+      .fallback = "tcp://127.0.0.1:6334",
+      .value = "URL",
+      .section = "Network",
+      .help = "Address for clients and other processes: tcp://HOST:PORT or ipc://PATH." },
+    { .key = "join",
+      .kind = CONFIG_STRING,
+      .value = "URL",
+      .section = "Network",
+      .help =
+          "The --nng address of the process with the catalog. Without it the catalog is here." },
+    { .key = "name",
+      .kind = CONFIG_STRING,
+      .value = "NAME",
+      .section = "Network",
+      .help = "Name of this node in its cluster; by default made from the data directory's "
+              "identity." },
+    { .key = "body-max",
+      .kind = CONFIG_BYTES,
+      .fallback = "32MiB",
+      .value = "BYTES",
+      .section = "Network",
+      .min = 1024,
+      .max = 1024u << 20,
+      .help = "Largest HTTP body; a larger one is refused before it is read." },
+    { .key = "limits",
+      .kind = CONFIG_STRING,
+      .value = "RULES",
+      .section = "Limits",
+      .help = "Rate limits per tenant, as in \"req=requests:100/s,burst=200; "
+              "gen=generated_tokens:5000/min\"." },
+    { .key = "models",
+      .kind = CONFIG_STRING,
+      .value = "DIR",
+      .section = "Models",
+      .help = "Directory with models.json and the model files of the generator; by default "
+              "../models or ../share/shoal/models beside the program. \"off\" for no models." },
+    { .key = "model-threads",
+      .kind = CONFIG_U64,
+      .fallback = "0",
+      .value = "N",
+      .section = "Models",
+      .max = 256,
+      .help = "Threads of the generator's models; 0 takes one per core." },
+    { .key = "threads",
+      .kind = CONFIG_U64,
+      .fallback = "8",
+      .value = "N",
+      .section = "Resources",
+      .min = 1,
+      .max = 256,
+      .help = "Threads that run requests." },
+    { .key = "builders",
+      .kind = CONFIG_U64,
+      .fallback = "1",
+      .value = "N",
+      .section = "Resources",
+      .min = 1,
+      .max = 256,
+      .help = "Threads that build and merge segments in the background." },
+    { .key = "log-level",
+      .kind = CONFIG_STRING,
+      .fallback = "info",
+      .value = "LEVEL",
+      .section = "Logging",
+      .help = "debug, info, warn, error or off." },
+    { .key = "log-format",
+      .kind = CONFIG_STRING,
+      .fallback = "logfmt",
+      .value = "FORMAT",
+      .section = "Logging",
+      .help = "logfmt or json; one line an event on standard error." },
 };
 
 static enum shoal_err parse_roles(const char *text, unsigned *out, struct errbuf *why)
@@ -61,10 +124,10 @@ static enum shoal_err parse_roles(const char *text, unsigned *out, struct errbuf
     static const struct {
         const char *name;
         enum role role;
-    } names[] = {{"gateway", ROLE_GATEWAY},
-                 {"node", ROLE_NODE},
-                 {"catalog", ROLE_CATALOG},
-                 {"generator", ROLE_GENERATOR}};
+    } names[] = { { "gateway", ROLE_GATEWAY },
+                  { "node", ROLE_NODE },
+                  { "catalog", ROLE_CATALOG },
+                  { "generator", ROLE_GENERATOR } };
     *out = 0;
     for (const char *at = text; *at != '\0';) {
         size_t len = strcspn(at, ",");
@@ -125,8 +188,9 @@ static enum shoal_err check(struct options *o, struct errbuf *why)
     }
     size_t words = config_args(o->config, NULL);
     return words == 0 ? SHOAL_OK
-                      : err_set(why, SHOAL_EINVAL, "unexpected word on the command line; see "
-                                                   "--help");
+                      : err_set(why, SHOAL_EINVAL,
+                                "unexpected word on the command line; see "
+                                "--help");
 }
 
 static void take(struct options *o)
@@ -152,9 +216,9 @@ static void take(struct options *o)
 enum shoal_err options_read(int argc, char *const *argv, char *const *envp, struct options *out,
                             struct errbuf *why)
 {
-    *out = (struct options){0};
-    enum shoal_err rc =
-        config_new(table, sizeof(table) / sizeof(table[0]), "SHOALD_", &out->config);
+    *out = (struct options){ 0 };
+    enum shoal_err rc = config_new(table, sizeof(table) / sizeof(table[0]), "SHOALD_",
+                                   &out->config);
     const char *file = find_config_file(argc, argv, envp);
     if (rc == SHOAL_OK && file != NULL) {
         rc = config_load_file(out->config, disk_real(), file, why);
@@ -181,7 +245,7 @@ enum shoal_err options_read(int argc, char *const *argv, char *const *envp, stru
 void options_release(struct options *o)
 {
     config_free(o->config);
-    *o = (struct options){0};
+    *o = (struct options){ 0 };
 }
 
 enum shoal_err options_print_help(const struct options *o)

@@ -17,16 +17,16 @@ struct options {
     bool version;
     unsigned roles;
     const char *data;
-    const char *http;      /* NULL: off */
+    const char *http; /* NULL: off */
     const char *nng;
-    const char *join;      /* NULL: the catalog is here */
-    const char *name;      /* NULL: from the data directory's identity */
-    const char *models;    /* directory; NULL: beside the program; "off": none */
+    const char *join;   /* NULL: the catalog is here */
+    const char *name;   /* NULL: from the data directory's identity */
+    const char *models; /* directory; NULL: beside the program; "off": none */
     uint64_t model_threads;
     uint64_t threads;
     uint64_t builders;
     uint64_t body_bytes_max;
-    const char *limits;    /* NULL: none */
+    const char *limits; /* NULL: none */
     const char *log_level;
     const char *log_format;
 };

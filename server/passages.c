@@ -43,7 +43,7 @@ static enum shoal_err read_hit(const struct query_hit *hit, struct arena *arena,
         return rc == SHOAL_ENOMEM ? rc : SHOAL_OK;
     }
     struct json_value payload = json_root(doc);
-    *out = (struct passage){.id = hit->id, .score = hit->score};
+    *out = (struct passage){ .id = hit->id, .score = hit->score };
     take(payload, "document", &out->document);
     take(payload, "title", &out->title);
     take(payload, "section", &out->section);
@@ -51,7 +51,7 @@ static enum shoal_err read_hit(const struct query_hit *hit, struct arena *arena,
     out->begin = take_number(payload, "begin");
     out->end = take_number(payload, "end");
     *is_passage = out->text.len > 0;
-    struct slice *const texts[] = {&out->document, &out->title, &out->section, &out->text};
+    struct slice *const texts[] = { &out->document, &out->title, &out->section, &out->text };
     for (size_t i = 0; *is_passage && rc == SHOAL_OK && i < 4; i++) {
         rc = copy(arena, texts[i]);
     }
@@ -62,7 +62,7 @@ static enum shoal_err read_hit(const struct query_hit *hit, struct arena *arena,
 static enum shoal_err embed(struct gateway *g, const struct query_context *ctx, struct slice text,
                             uint32_t want_dim, const float **vector, struct errbuf *why)
 {
-    struct slice any = {NULL, 0};
+    struct slice any = { NULL, 0 };
     uint32_t dim = 0;
     uint64_t tokens = 0;
     enum shoal_err rc = generators_embed(gateway_generators(g), any, &text, 1, ctx->deadline_ns,
@@ -75,9 +75,8 @@ static enum shoal_err embed(struct gateway *g, const struct query_context *ctx, 
     return rc;
 }
 
-static enum shoal_err find(struct gateway *g, struct collection *c,
-                           const struct query_context *ctx, const struct passages_query *q,
-                           struct passages *out, struct errbuf *why)
+static enum shoal_err find(struct gateway *g, struct collection *c, const struct query_context *ctx,
+                           const struct passages_query *q, struct passages *out, struct errbuf *why)
 {
     const struct clock *clock = gateway_clock(g);
     const float *vector = NULL;
@@ -88,7 +87,8 @@ static enum shoal_err find(struct gateway *g, struct collection *c,
         return rc;
     }
     const struct query_search search = {
-        .vector = vector, .k = q->limit, .filter = q->filter, .what = {.with_payload = true}};
+        .vector = vector, .k = q->limit, .filter = q->filter, .what = { .with_payload = true }
+    };
     struct query_answer answer;
     rc = query_search(c, ctx, &search, &answer, why);
     if (rc != SHOAL_OK) {

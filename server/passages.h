@@ -21,7 +21,7 @@ struct passage {
     struct slice title;
     struct slice section;
     struct slice text;
-    uint64_t begin, end;   /* of the text in the document's plain text */
+    uint64_t begin, end; /* of the text in the document's plain text */
 };
 
 struct passages {
@@ -41,8 +41,8 @@ struct passages_query {
 /* Points that are no chunk of a document (no "text" in the payload) are left out. */
 SHOAL_MUST_CHECK enum shoal_err passages_find(struct gateway *g, struct slice collection,
                                               const struct query_context *ctx,
-                                              const struct passages_query *q,
-                                              struct passages *out, struct errbuf *why);
+                                              const struct passages_query *q, struct passages *out,
+                                              struct errbuf *why);
 /* {"number", "document", "title", "section", "score", "id", "begin", "end"}, with the text when
  * asked. `number` counts from 1. */
 void passage_print(struct json_writer *w, const struct passage *p, size_t number, bool with_text);

@@ -75,8 +75,8 @@ static enum shoal_err entry_new(struct peers *p, const char *url, struct entry *
     }
     e->peers = p;
     e->url = mem_strdup(url);
-    enum shoal_err rc =
-        e->url == NULL ? SHOAL_ENOMEM : transport_dial(p->transport, url, &e->peer, why);
+    enum shoal_err rc = e->url == NULL ? SHOAL_ENOMEM
+                                       : transport_dial(p->transport, url, &e->peer, why);
     if (rc != SHOAL_OK) {
         entry_free(e);
         return rc;
@@ -103,7 +103,7 @@ enum shoal_err peers_get(struct peers *p, const char *url, struct channel_peer *
     }
     if (rc == SHOAL_OK) {
         e->refs++;
-        *out = (struct channel_peer){.peer = e->peer, .release = release, .arg = e};
+        *out = (struct channel_peer){ .peer = e->peer, .release = release, .arg = e };
     }
     mutex_unlock(&p->mutex);
     return rc;

@@ -73,8 +73,9 @@ static enum shoal_err embed(struct role_generator *r, const struct frame *f, str
     if (rc != SHOAL_OK) {
         return rc;
     }
-    struct wire_embed_reply out = {
-        .texts_len = msg.texts_len, .dim = info->dim, .vectors = vectors};
+    struct wire_embed_reply out = { .texts_len = msg.texts_len,
+                                    .dim = info->dim,
+                                    .vectors = vectors };
     for (uint32_t i = 0; i < msg.texts_len; i++) {
         out.tokens += each[i].tokens;
     }
@@ -101,7 +102,7 @@ static bool on_piece(void *arg, struct slice text)
 
 static const char *finish_word(enum finish finish)
 {
-    static const char *const words[] = {"stop", "length", "canceled", "deadline", "failed"};
+    static const char *const words[] = { "stop", "length", "canceled", "deadline", "failed" };
     return words[finish];
 }
 
@@ -226,7 +227,7 @@ static enum shoal_err submit(struct role_generator *r, const struct frame *f, st
                              struct arena *arena, uint64_t *stream_id, struct errbuf *why)
 {
     struct json_doc *doc = NULL;
-    struct generator_request request = {.on_piece = on_piece, .on_end = on_end};
+    struct generator_request request = { .on_piece = on_piece, .on_end = on_end };
     enum shoal_err rc = json_parse(json, &doc, why);
     if (rc == SHOAL_OK) {
         rc = parse_request(json_root(doc), arena, &request, why);
@@ -238,8 +239,8 @@ static enum shoal_err submit(struct role_generator *r, const struct frame *f, st
     if (rc == SHOAL_OK) {
         uint64_t id = 0;
         request.arg = stream;
-        request.deadline_ns =
-            f->timeout_ms == 0 ? 0 : now_ns() + (uint64_t)f->timeout_ms * 1000000u;
+        request.deadline_ns = f->timeout_ms == 0 ? 0
+                                                 : now_ns() + (uint64_t)f->timeout_ms * 1000000u;
         rc = generator_submit(r->generator, &request, &id, why);
         if (rc != SHOAL_OK) {
             (void)streams_cancel(r->streams, *stream_id);
@@ -250,15 +251,14 @@ static enum shoal_err submit(struct role_generator *r, const struct frame *f, st
     return rc;
 }
 
-static enum shoal_err generate(struct role_generator *r, const struct frame *f,
-                               struct arena *arena, struct buf *reply, struct errbuf *why)
+static enum shoal_err generate(struct role_generator *r, const struct frame *f, struct arena *arena,
+                               struct buf *reply, struct errbuf *why)
 {
     struct wire_call call;
     uint64_t id = 0;
     enum shoal_err rc = wire_decode_call(f, arena, &call, why);
     if (rc == SHOAL_OK && !slice_is(call.op, "generate")) {
-        rc = err_set(why, SHOAL_EPROTO, "unknown stream \"%.*s\"", (int)call.op.len,
-                     call.op.data);
+        rc = err_set(why, SHOAL_EPROTO, "unknown stream \"%.*s\"", (int)call.op.len, call.op.data);
     }
     if (rc == SHOAL_OK && r->generator == NULL) {
         rc = err_set(why, SHOAL_EUNAVAILABLE, "this generator has no language model");
@@ -285,12 +285,8 @@ static bool run(struct role_generator *r, struct transport_exchange *x, const st
 {
     struct wire_stream_ref ref;
     switch ((enum wire_kind)f->kind) {
-    case WIRE_EMBED:
-        *rc = embed(r, f, arena, reply, why);
-        return false;
-    case WIRE_STREAM_OPEN:
-        *rc = generate(r, f, arena, reply, why);
-        return false;
+    case WIRE_EMBED: *rc = embed(r, f, arena, reply, why); return false;
+    case WIRE_STREAM_OPEN: *rc = generate(r, f, arena, reply, why); return false;
     case WIRE_STREAM_NEXT:
     case WIRE_STREAM_CANCEL:
         *rc = wire_decode_stream_ref(f, arena, &ref, why);
@@ -311,15 +307,14 @@ static bool run(struct role_generator *r, struct transport_exchange *x, const st
 static void run_job(void *arg)
 {
     struct job *job = arg;
-    struct frame f = {0};
+    struct frame f = { 0 };
     struct arena arena;
     struct buf reply;
-    struct errbuf why = {0};
+    struct errbuf why = { 0 };
     arena_init(&arena, ARENA_MAX);
     buf_init(&reply, WIRE_MESSAGE_MAX);
     enum shoal_err rc = frame_decode(job->message, &f, &why);
-    bool handed_on =
-        rc == SHOAL_OK && run(job->role, job->exchange, &f, &arena, &reply, &rc, &why);
+    bool handed_on = rc == SHOAL_OK && run(job->role, job->exchange, &f, &arena, &reply, &rc, &why);
     if (!handed_on) {
         if (rc != SHOAL_OK) {
             buf_reset(&reply);
@@ -338,10 +333,9 @@ static void on_request(void *arg, struct transport_exchange *x, struct slice mes
     struct job *job = mem_alloc(sizeof(*job));
     enum shoal_err rc = SHOAL_ENOMEM;
     if (job != NULL) {
-        *job = (struct job){.base = {.run = run_job, .arg = job},
-                            .role = r,
-                            .exchange = x,
-                            .message = message};
+        *job = (struct job){
+            .base = { .run = run_job, .arg = job }, .role = r, .exchange = x, .message = message
+        };
         rc = pool_submit(r->pool, &job->base);
     }
     if (rc != SHOAL_OK) {
@@ -404,9 +398,9 @@ static enum shoal_err register_once(struct role_generator *r, struct errbuf *why
     struct transport_reply *reply = NULL;
     buf_init(&message, 1u << 20);
     arena_init(&arena, 1u << 20);
-    const struct wire_meta meta = {.timeout_ms = REGISTER_MS};
-    const struct wire_call call = {.op = SLICE_LIT("generator.register"),
-                                   .json = buf_slice(&r->registration)};
+    const struct wire_meta meta = { .timeout_ms = REGISTER_MS };
+    const struct wire_call call = { .op = SLICE_LIT("generator.register"),
+                                    .json = buf_slice(&r->registration) };
     enum shoal_err rc = wire_encode_call(&message, WIRE_CALL, &meta, &call);
     if (rc == SHOAL_OK) {
         rc = transport_call_wait(r->gateway, buf_slice(&message), REGISTER_MS, &reply, why);
@@ -428,7 +422,7 @@ static void keep_registered(void *arg)
     mutex_lock(&r->mutex);
     while (!r->stopping) {
         mutex_unlock(&r->mutex);
-        struct errbuf why = {0};
+        struct errbuf why = { 0 };
         enum shoal_err rc = register_once(r, &why);
         if (rc == SHOAL_OK && !known) {
             log_info("generator registered");
@@ -458,14 +452,14 @@ static enum shoal_err open_models(struct role_generator *r,
     enum shoal_err rc = SHOAL_OK;
     if (embeds != NULL) {
         const struct embedder_config e = {
-            .model = {.path = embeds->path, .sha256 = embeds->sha256},
+            .model = { .path = embeds->path, .sha256 = embeds->sha256 },
             .threads = config->threads,
         };
         rc = embedder_open(&e, &r->embedder, why);
     }
     if (rc == SHOAL_OK && generates != NULL) {
         const struct generator_config g = {
-            .model = {.path = generates->path, .sha256 = generates->sha256},
+            .model = { .path = generates->path, .sha256 = generates->sha256 },
             .threads = config->threads,
         };
         rc = generator_open(&g, &r->generator, why);
@@ -476,8 +470,9 @@ static enum shoal_err open_models(struct role_generator *r,
 static enum shoal_err open_parts(struct role_generator *r,
                                  const struct role_generator_config *config, struct errbuf *why)
 {
-    const struct pool_config pool = {
-        .name = "generator", .threads_len = CALL_THREADS, .queue_len_max = CALL_QUEUE_MAX};
+    const struct pool_config pool = { .name = "generator",
+                                      .threads_len = CALL_THREADS,
+                                      .queue_len_max = CALL_QUEUE_MAX };
     enum shoal_err rc = open_models(r, config, why);
     if (rc == SHOAL_OK) {
         rc = streams_new(&r->streams, why);

@@ -23,11 +23,11 @@ struct role_generator;
 
 struct role_generator_config {
     struct transport *transport;
-    const char *url;      /* to listen on */
-    const char *join;     /* the gateway's address */
+    const char *url;  /* to listen on */
+    const char *join; /* the gateway's address */
     const char *name;
     const struct models *models; /* of each kind the first is loaded */
-    uint32_t threads;     /* of each model; 0: one per core */
+    uint32_t threads;            /* of each model; 0: one per core */
 };
 
 /* Loads the models, which takes a while. SHOAL_EINVAL when there is none. */

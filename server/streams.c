@@ -24,14 +24,14 @@ struct parked {
 struct stream {
     struct streams *owner;
     uint64_t id;
-    struct buf bytes;    /* all pieces, one after the other */
-    uint32_t *ends;      /* piece i ends at ends[i] */
+    struct buf bytes; /* all pieces, one after the other */
+    uint32_t *ends;   /* piece i ends at ends[i] */
     size_t ends_cap;
     uint32_t len;
     bool done;
     bool canceled;
-    bool producing;      /* between stream_open and stream_finish */
-    uint64_t asked_ns;   /* when a consumer last asked */
+    bool producing;    /* between stream_open and stream_finish */
+    uint64_t asked_ns; /* when a consumer last asked */
     struct parked parked;
     struct stream *next;
 };
@@ -70,8 +70,9 @@ static enum shoal_err encode(const struct stream *st, uint32_t from, uint64_t tr
         uint32_t begin = from + i == 0 ? 0 : st->ends[from + i - 1];
         pieces[i] = slice_make(st->bytes.data + begin, st->ends[from + i] - begin);
     }
-    const struct wire_stream_pieces msg = {
-        .pieces_len = n, .pieces = pieces, .done = st->done || st->canceled};
+    const struct wire_stream_pieces msg = { .pieces_len = n,
+                                            .pieces = pieces,
+                                            .done = st->done || st->canceled };
     enum shoal_err rc = wire_reply_stream_pieces(out, WIRE_STREAM_NEXT, trace_id, &msg);
     mem_free(pieces);
     return rc;
@@ -307,8 +308,8 @@ void streams_next(struct streams *s, struct transport_exchange *x, const struct 
                   const struct wire_stream_ref *ref)
 {
     uint64_t wait_ms = ref->wait_ms < PARK_MS_MAX ? ref->wait_ms : PARK_MS_MAX;
-    struct answer earlier = {.exchange = NULL};
-    struct answer a = {.exchange = NULL};
+    struct answer earlier = { .exchange = NULL };
+    struct answer a = { .exchange = NULL };
     mutex_lock(&s->mutex);
     struct stream *st = find(s, ref->stream);
     if (st != NULL) {

@@ -1,5 +1,5 @@
-"""Real shoald processes for the end-to-end tests: started on free ports, found by the line they print
-when they are ready, and ended for sure."""
+"""Real shoald processes for the end-to-end tests: started on free ports, found by the line they
+print when they are ready, and ended for sure."""
 
 import http.client
 import json
@@ -18,11 +18,11 @@ READY_SECONDS = 60
 class Shoald:
     """One process. `args` are further options; `roles` and `join` as on the command line."""
 
-    def __init__(self, data, *, roles="gateway,node,catalog", join=None, name=None, args=(), env=None,
-                 http="127.0.0.1:0", nng="tcp://127.0.0.1:0"):
+    def __init__(self, data, *, roles="gateway,node,catalog", join=None, name=None, args=(),
+                 env=None, http="127.0.0.1:0", nng="tcp://127.0.0.1:0"):
         self.data = pathlib.Path(data)
-        self.command = [str(BIN / "shoald"), "--data", str(data), "--roles", roles, "--http", http,
-                        "--nng", nng]
+        self.command = [str(BIN / "shoald"), "--data", str(data), "--roles", roles,
+                        "--http", http, "--nng", nng]
         if join:
             self.command += ["--join", join]
         if name:
@@ -38,8 +38,8 @@ class Shoald:
         self.data.mkdir(parents=True, exist_ok=True)
         self.log = open(self.data.with_suffix(".log"), "ab")
         self.started = time.monotonic()
-        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=self.log, text=True,
-                                        env=self.env)
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=self.log,
+                                        text=True, env=self.env)
         if wait:
             self.wait_ready()
         return self

@@ -17,7 +17,8 @@ def vectors(seed, n):
 @pytest.fixture
 def cluster(tmp_path):
     first = Shoald(tmp_path / "a", name="a").start()
-    others = [Shoald(tmp_path / n, roles="gateway,node", join=first.nng, name=n).start() for n in ("b", "c")]
+    others = [Shoald(tmp_path / name, roles="gateway,node", join=first.nng, name=name).start()
+              for name in ("b", "c")]
     nodes = [first, *others]
     yield nodes
     for n in nodes:
@@ -26,7 +27,8 @@ def cluster(tmp_path):
 
 def fill(node):
     data = vectors(7, POINTS)
-    node.ok("PUT", "/collections/c", {"vectors": {"size": DIM, "distance": "Euclid"}, "shard_number": 3})
+    node.ok("PUT", "/collections/c", {"vectors": {"size": DIM, "distance": "Euclid"},
+                                      "shard_number": 3})
     for at in range(0, POINTS, 100):
         points = [{"id": i, "vector": data[i], "payload": {"n": i}} for i in range(at, at + 100)]
         node.ok("PUT", "/collections/c/points?wait=true", {"points": points})
@@ -57,7 +59,8 @@ def test_scroll_count_and_fetch_go_over_all_shards(cluster):
     fill(cluster[0])
     seen, offset = [], None
     while True:
-        page = cluster[2].ok("POST", "/collections/c/points/scroll", {"limit": 77, "offset": offset})
+        page = cluster[2].ok("POST", "/collections/c/points/scroll",
+                             {"limit": 77, "offset": offset})
         seen += [p["id"] for p in page["points"]]
         offset = page["next_page_offset"]
         if offset is None:
@@ -88,7 +91,7 @@ def test_a_lost_node_gives_a_partial_answer_that_says_so_and_heals(cluster):
 
 
 def test_searches_and_writes_go_on_while_the_catalog_is_away(cluster):
-    # The collection's shards may lie on the catalog's process too, so it gets one on the others alone.
+    # One of the three shards lies on the catalog's process and is away with it.
     data = fill(cluster[1])
     cluster[0].kill()
     q = vectors(17, 1)[0]

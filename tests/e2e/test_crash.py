@@ -1,6 +1,7 @@
-"""A loaded server is killed with SIGKILL at random moments. After each restart every acknowledged write is
-there as it was last acknowledged, nothing that was acknowledged as deleted has come back, and everything that
-is there was once sent. SHOAL_TEST_SEED repeats a run; SHOAL_TEST_KILLS sets how many kills."""
+"""A loaded server is killed with SIGKILL at random moments. After each restart every acknowledged
+write is there as it was last acknowledged, nothing that was acknowledged as deleted has come back,
+and everything that is there was once sent. SHOAL_TEST_SEED repeats a run; SHOAL_TEST_KILLS sets how
+many kills."""
 
 import http.client
 import os
@@ -26,8 +27,8 @@ def vector(seed):
 
 
 class Writer(threading.Thread):
-    """Owns a range of ids. Before a request the outcome is open: both the old and the new state are allowed;
-    an acknowledgement closes it."""
+    """Owns a range of ids. Before a request the outcome is open: both the old and the new state are
+    allowed; an acknowledgement closes it."""
 
     def __init__(self, server, base, seed):
         super().__init__(daemon=True)
@@ -59,8 +60,10 @@ class Writer(threading.Thread):
             status, answer = self.server.call("POST", "/collections/c/points/delete?wait=true",
                                               {"points": ids}, timeout=20)
         else:
-            points = [{"id": i, "vector": vector(state * 1000003 + i), "payload": {"seq": state}} for i in ids]
-            status, answer = self.server.call("PUT", f"/collections/c/points?wait={r.choice(['true', 'false'])}",
+            points = [{"id": i, "vector": vector(state * 1000003 + i), "payload": {"seq": state}}
+                      for i in ids]
+            wait = r.choice(["true", "false"])
+            status, answer = self.server.call("PUT", f"/collections/c/points?wait={wait}",
                                               {"points": points}, timeout=20)
         if status == 200:
             for i in ids:
@@ -74,7 +77,8 @@ def read_all(server):
     found, offset = {}, None
     while True:
         page = server.ok("POST", "/collections/c/points/scroll",
-                         {"limit": 250, "offset": offset, "with_payload": True, "with_vector": True})
+                         {"limit": 250, "offset": offset, "with_payload": True,
+                          "with_vector": True})
         for p in page["points"]:
             assert p["id"] not in found, f"id {p['id']} twice in one scroll"
             found[p["id"]] = p
@@ -97,7 +101,8 @@ def verify(server, writers, round_number):
     sample = random.Random(round_number).sample(sorted(found), min(20, len(found)))
     for i in sample:
         hits = server.ok("POST", "/collections/c/points/query",
-                         {"query": found[i]["vector"], "limit": 1, "params": {"exact": True}})["points"]
+                         {"query": found[i]["vector"], "limit": 1,
+                          "params": {"exact": True}})["points"]
         assert hits and abs(hits[0]["score"] - 1) < 1e-4, f"id {i} is not its own nearest neighbour"
     count = server.ok("POST", "/collections/c/points/count", {"exact": True})["count"]
     assert count == len(found)
@@ -113,8 +118,8 @@ def test_no_acknowledged_write_is_lost(tmp_path):
     server = Shoald(tmp_path / "data")
     server.start()
     try:
-        server.ok("PUT", "/collections/c", {"vectors": {"size": DIM, "distance": "Cosine"}, "shard_number": 2,
-                                            "shoal": {"seal_rows": 300}})
+        server.ok("PUT", "/collections/c", {"vectors": {"size": DIM, "distance": "Cosine"},
+                                            "shard_number": 2, "shoal": {"seal_rows": 300}})
         states = [{} for _ in range(WRITERS)]
         sequences = [0] * WRITERS
         acknowledged = 0

@@ -7,8 +7,10 @@ from shoald import BIN, Shoald
 
 
 def test_help_names_every_option():
-    out = subprocess.run([BIN / "shoald", "--help"], capture_output=True, text=True, check=True).stdout
-    for option in ("--data", "--roles", "--http", "--nng", "--join", "--name", "--config", "--log-level"):
+    out = subprocess.run([BIN / "shoald", "--help"], capture_output=True, text=True,
+                         check=True).stdout
+    for option in ("--data", "--roles", "--http", "--nng", "--join", "--name", "--config",
+                   "--log-level"):
         assert option in out, option
     assert "SHOALD_DATA" in out
 
@@ -21,8 +23,8 @@ def test_a_wrong_option_is_refused_with_a_suggestion():
 
 def test_a_second_process_on_the_same_directory_is_refused(tmp_path):
     with Shoald(tmp_path / "data"):
-        run = subprocess.run([BIN / "shoald", "--data", tmp_path / "data", "--http", "127.0.0.1:0", "--nng",
-                              "tcp://127.0.0.1:0", "--roles", "gateway,node,catalog"],
+        run = subprocess.run([BIN / "shoald", "--data", tmp_path / "data", "--http", "127.0.0.1:0",
+                              "--nng", "tcp://127.0.0.1:0", "--roles", "gateway,node,catalog"],
                              capture_output=True, text=True, timeout=30)
         assert run.returncode != 0
         assert "in use by another process" in run.stderr

@@ -1,6 +1,6 @@
 /* Segment files: what is built opens as it was, damage is found, and a segment whose index is
  * unfit still answers. */
-#include "test_shard_support.h"
+#include "tests/shard/test_shard_support.h"
 
 #include "base/bytes.h"
 #include "base/hash.h"

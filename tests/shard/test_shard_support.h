@@ -3,7 +3,7 @@
 #ifndef SHOAL_TESTS_SHARD_TEST_SHARD_SUPPORT_H
 #define SHOAL_TESTS_SHARD_TEST_SHARD_SUPPORT_H
 
-#include "test_store_support.h"
+#include "tests/shard/test_store_support.h"
 
 #include "base/distance.h"
 #include "base/rand.h"
