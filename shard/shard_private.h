@@ -55,6 +55,10 @@ struct shard_builder {
     bool again;          /* woken while active: look once more before going idle */
     bool stopping;       /* no more jobs */
     uint32_t optimizing; /* callers of shard_optimize: merge all there is */
+    uint64_t seal_to;    /* growing rows below are sealed however few: for shard_optimize */
+    bool seal_only;      /* a segment that should be merged is damaged: no more merging */
+    uint32_t failures;   /* in a row; shown as yellow */
+    uint64_t retry_ns;   /* after a failure: not before this (real monotonic clock) */
     uint64_t rounds;     /* jobs that have ended */
     enum shoal_err rc;   /* of the last job */
     struct errbuf why;
