@@ -56,6 +56,8 @@ static pid_t spawn(const struct child *c)
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)dup2(STDERR_FILENO, STDOUT_FILENO); /* our standard output says when *we* are ready */
+    (void)close_range(STDERR_FILENO + 1, ~0U, 0);
     if (getppid() == parent) { /* else it died before the line above */
         execv("/proc/self/exe", c->argv);
     }

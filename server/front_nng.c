@@ -7,7 +7,7 @@
 #include "server/front_points.h"
 
 #include <assert.h>
-#include <stdio.h>
+#include <stdatomic.h>
 #include <string.h>
 
 /* Scratch of one call. */
@@ -16,9 +16,10 @@
 #define FRONT_TIMEOUT_MS 60000
 
 struct front_nng {
-    struct front_nng_config config;
     struct transport_listener *listener;
     struct pool *pool;
+    struct front_nng_parts parts; /* set once, before `serving` */
+    atomic_bool serving;
 };
 
 struct job {
@@ -70,7 +71,7 @@ static enum shoal_err register_generator(struct front_nng *front, struct slice j
     struct json_doc *doc = NULL;
     enum shoal_err rc = json_parse(json, &doc, why);
     if (rc == SHOAL_OK) {
-        rc = generators_register(front->config.generators, json_root(doc), why);
+        rc = generators_register(front->parts.generators, json_root(doc), why);
     }
     json_free(doc);
     return rc;
@@ -82,17 +83,17 @@ static enum shoal_err run_call(struct front_nng *front, const struct frame *f,
     struct buf json;
     buf_init(&json, WIRE_MESSAGE_MAX / 2);
     enum shoal_err rc;
-    if (slice_is(call->op, "generator.register") && front->config.generators != NULL) {
+    if (slice_is(call->op, "generator.register") && front->parts.generators != NULL) {
         rc = register_generator(front, call->json, why);
         (void)buf_append_str(&json, "{}");
-    } else if (front->config.routes == NULL) {
+    } else if (front->parts.routes == NULL) {
         rc = err_set(why, SHOAL_EUNSUPPORTED, "this process has no gateway role");
     } else {
         struct slice method;
         struct slice path;
         rc = split_route(call->op, &method, &path, why);
         if (rc == SHOAL_OK) {
-            const struct front_routes *routes = front->config.routes;
+            const struct front_routes *routes = front->parts.routes;
             rc = routes->call(routes->arg, method, path, call->json, deadline_of(f), &json, why);
         }
     }
@@ -112,10 +113,10 @@ static void do_call(struct front_nng *front, struct transport_exchange *x, const
     struct wire_call call;
     arena_init(&arena, CALL_ARENA_MAX);
     buf_init(&reply, WIRE_MESSAGE_MAX);
-    struct node *node = engine_node(front->config.engine);
+    struct node *node = engine_node(front->parts.engine);
     enum shoal_err rc = wire_decode_call(f, &arena, &call, &why);
     if (rc == SHOAL_OK && begins(call.op, "catalog.")) {
-        directory_answer(engine_directory(front->config.engine), x, f, &call);
+        directory_answer(engine_directory(front->parts.engine), x, f, &call);
     } else if (rc == SHOAL_OK && begins(call.op, "shard.") && node != NULL) {
         node_answer(node, x, f);
     } else {
@@ -137,7 +138,7 @@ static enum shoal_err open_stream(struct front_nng *front, const struct frame *f
     struct slice method;
     struct slice path;
     enum shoal_err rc = wire_decode_call(f, arena, &call, why);
-    if (rc == SHOAL_OK && front->config.routes == NULL) {
+    if (rc == SHOAL_OK && front->parts.routes == NULL) {
         rc = err_set(why, SHOAL_EUNSUPPORTED, "this process has no gateway role");
     }
     if (rc == SHOAL_OK) {
@@ -148,14 +149,14 @@ static enum shoal_err open_stream(struct front_nng *front, const struct frame *f
     }
     struct stream *stream = NULL;
     uint64_t id = 0;
-    rc = stream_open(front->config.streams, &stream, &id);
+    rc = stream_open(front->parts.streams, &stream, &id);
     if (rc != SHOAL_OK) {
         return err_set(why, rc, "too many answers are under way; repeat later");
     }
-    const struct front_routes *routes = front->config.routes;
+    const struct front_routes *routes = front->parts.routes;
     rc = routes->open(routes->arg, method, path, call.json, stream, why);
     if (rc != SHOAL_OK) {
-        (void)streams_cancel(front->config.streams, id);
+        (void)streams_cancel(front->parts.streams, id);
         stream_finish(stream);
         return rc;
     }
@@ -177,11 +178,11 @@ static void do_stream(struct front_nng *front, struct transport_exchange *x, con
     } else {
         rc = wire_decode_stream_ref(f, &arena, &ref, &why);
         if (rc == SHOAL_OK && f->kind == WIRE_STREAM_NEXT) {
-            streams_next(front->config.streams, x, f, &ref);
+            streams_next(front->parts.streams, x, f, &ref);
             handed_on = true;
         } else if (rc == SHOAL_OK) {
             struct slice nothing = SLICE_LIT("{}");
-            rc = streams_cancel(front->config.streams, ref.stream);
+            rc = streams_cancel(front->parts.streams, ref.stream);
             if (rc == SHOAL_OK) {
                 rc = wire_reply_json(&reply, f->kind, f->trace_id, &nothing);
             }
@@ -208,8 +209,8 @@ static void refuse(struct transport_exchange *x, const struct frame *f, enum sho
 
 static void dispatch(struct front_nng *front, struct transport_exchange *x, const struct frame *f)
 {
-    struct node *node = engine_node(front->config.engine);
-    struct gateway *gateway = engine_gateway(front->config.engine);
+    struct node *node = engine_node(front->parts.engine);
+    struct gateway *gateway = engine_gateway(front->parts.engine);
     switch ((enum wire_kind)f->kind) {
     case WIRE_CALL: do_call(front, x, f); return;
     case WIRE_STREAM_OPEN:
@@ -238,11 +239,13 @@ static void run_job(void *arg)
     struct frame f;
     struct errbuf why = { 0 };
     enum shoal_err rc = frame_decode(job->message, &f, &why);
-    if (rc == SHOAL_OK) {
-        dispatch(job->front, job->exchange, &f);
-    } else {
+    if (rc != SHOAL_OK) {
         f = (struct frame){ 0 };
         refuse(job->exchange, &f, rc, err_why(&why, rc));
+    } else if (!atomic_load_explicit(&job->front->serving, memory_order_acquire)) {
+        refuse(job->exchange, &f, SHOAL_EUNAVAILABLE, "this process is starting; repeat later");
+    } else {
+        dispatch(job->front, job->exchange, &f);
     }
     mem_free(job);
 }
@@ -275,7 +278,6 @@ enum shoal_err front_nng_open(const struct front_nng_config *config, struct fron
     if (f == NULL) {
         return SHOAL_ENOMEM;
     }
-    f->config = *config;
     const struct pool_config pool = { .name = "nng",
                                       .threads_len = config->threads_len,
                                       .queue_len_max = config->queue_len_max };
@@ -294,6 +296,14 @@ enum shoal_err front_nng_open(const struct front_nng_config *config, struct fron
 const char *front_nng_url(const struct front_nng *f)
 {
     return transport_listener_url(f->listener);
+}
+
+void front_nng_serve(struct front_nng *f, const struct front_nng_parts *parts)
+{
+    assert(parts->engine != NULL && parts->streams != NULL);
+    assert(!atomic_load(&f->serving));
+    f->parts = *parts;
+    atomic_store_explicit(&f->serving, true, memory_order_release);
 }
 
 void front_nng_close(struct front_nng *f)

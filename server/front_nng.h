@@ -2,6 +2,9 @@
  * is for, on a pool of its own. The transport's threads only decode the header and enqueue; when
  * the queue is full the answer is SHOAL_EBUSY at once.
  *
+ * Its address is known before the parts it hands frames to are open, because a node tells the
+ * catalog where it can be reached; until front_nng_serve() the answer is SHOAL_EUNAVAILABLE.
+ *
  *     SHARD_*, "shard.*"        the node
  *     "catalog.*"               the directory
  *     "generator.*"             the generators' list
@@ -22,13 +25,17 @@
 struct front_nng;
 
 struct front_nng_config {
-    struct transport *transport;
-    const char *url;
-    struct engine *engine;
-    struct generators *generators;
-    struct streams *streams;
+    struct transport *transport; /* outlives the front */
+    const char *url;             /* to listen on; borrowed during the call */
     unsigned threads_len;
     size_t queue_len_max;
+};
+
+/* Whom frames are for. All outlive the front. */
+struct front_nng_parts {
+    struct engine *engine;
+    struct generators *generators; /* NULL: generators cannot register here */
+    struct streams *streams;
     /* Serves "METHOD /path" calls, streams included; NULL: not offered. */
     const struct front_routes *routes;
 };
@@ -49,6 +56,8 @@ SHOAL_MUST_CHECK enum shoal_err front_nng_open(const struct front_nng_config *co
                                                struct front_nng **out, struct errbuf *why);
 /* The address it listens on, with the real port. */
 const char *front_nng_url(const struct front_nng *f);
+/* From now on frames are handed on. Once. */
+void front_nng_serve(struct front_nng *f, const struct front_nng_parts *parts);
 /* Answers what it has accepted, then frees. NULL is fine. */
 void front_nng_close(struct front_nng *f);
 

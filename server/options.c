@@ -50,6 +50,12 @@ static const struct config_option table[] = {
       .value = "URL",
       .section = "Network",
       .help = "Address for clients and other processes: tcp://HOST:PORT or ipc://PATH." },
+    { .key = "advertise",
+      .kind = CONFIG_STRING,
+      .value = "URL",
+      .section = "Network",
+      .help = "Where other processes reach this one, when it is not the --nng address: behind a "
+              "translated address, or when that is 0.0.0.0." },
     { .key = "join",
       .kind = CONFIG_STRING,
       .value = "URL",
@@ -201,6 +207,7 @@ static void take(struct options *o)
     o->data = config_string(c, "data");
     o->http = unless_off(config_string(c, "http"));
     o->nng = config_string(c, "nng");
+    o->advertise = config_string(c, "advertise");
     o->join = config_string(c, "join");
     o->name = config_string(c, "name");
     o->models = config_string(c, "models");

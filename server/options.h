@@ -19,9 +19,10 @@ struct options {
     const char *data;
     const char *http; /* NULL: off */
     const char *nng;
-    const char *join;   /* NULL: the catalog is here */
-    const char *name;   /* NULL: from the data directory's identity */
-    const char *models; /* directory; NULL: beside the program; "off": none */
+    const char *advertise; /* NULL: as --nng */
+    const char *join;      /* NULL: the catalog is here */
+    const char *name;      /* NULL: from the data directory's identity */
+    const char *models;    /* directory; NULL: beside the program; "off": none */
     uint64_t model_threads;
     uint64_t threads;
     uint64_t builders;

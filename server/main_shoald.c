@@ -1,0 +1,140 @@
+/* shoald: the server's program: options, log, signals, and one line when it is ready.
+ *
+ * SIGTERM and SIGINT are blocked everywhere and taken by the main thread when it has time for them.
+ * With the first one the process ends cleanly; a second one has its default effect and ends it at
+ * once, which loses nothing that was acknowledged.
+ *
+ * Exit codes: 0 ended as asked, 1 it could not start or go on, 2 the options are wrong. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "server/options.h"
+#include "server/process.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define EXIT_FAILED 1
+#define EXIT_OPTIONS 2
+/* How often a process that is starting looks for signals, and tells what it waits for. */
+#define LOOK_MS 100
+#define TELL_MS 10000
+
+static int fail(int code, enum shoal_err rc, const struct errbuf *why)
+{
+    fprintf(stderr, "shoald: %s\n", err_why(why, rc));
+    return code;
+}
+
+static enum shoal_err set_up_log(const struct options *o, struct errbuf *why)
+{
+    struct log_config config = { .fd = 2 };
+    if (log_level_parse(o->log_level, &config.level) != SHOAL_OK) {
+        return err_set(why, SHOAL_EINVAL,
+                       "--log-level: \"%s\" is none of debug, info, warn, error and off",
+                       o->log_level);
+    }
+    if (strcmp(o->log_format, "json") == 0) {
+        config.format = LOG_FORMAT_JSON;
+    } else if (strcmp(o->log_format, "logfmt") != 0) {
+        return err_set(why, SHOAL_EINVAL, "--log-format: \"%s\" is neither logfmt nor json",
+                       o->log_format);
+    }
+    log_setup(&config);
+    return SHOAL_OK;
+}
+
+static void block_signals(sigset_t *ends)
+{
+    sigemptyset(ends);
+    sigaddset(ends, SIGTERM);
+    sigaddset(ends, SIGINT);
+    (void)sigprocmask(SIG_BLOCK, ends, NULL);
+    (void)signal(SIGPIPE, SIG_IGN); /* a peer that went away shows at the write */
+}
+
+/* True when a signal to end has come. */
+static bool poll_signals(const sigset_t *ends)
+{
+    const struct timespec at_once = { 0, 0 };
+    return sigtimedwait(ends, NULL, &at_once) > 0;
+}
+
+/* SHOAL_ECANCELED when it was told to end first. */
+static enum shoal_err await_ready(struct process *p, const sigset_t *ends, struct errbuf *why)
+{
+    uint64_t told_ms = clock_mono_ms(clock_real());
+    for (;;) {
+        uint64_t now_ns = clock_mono_ns(clock_real());
+        enum shoal_err rc = process_wait_ready(p, now_ns + LOOK_MS * (uint64_t)1000000, why);
+        if (rc != SHOAL_ETIMEOUT) {
+            return rc;
+        }
+        if (poll_signals(ends)) {
+            return SHOAL_ECANCELED;
+        }
+        if (now_ns / 1000000 - told_ms > TELL_MS) {
+            told_ms = now_ns / 1000000;
+            log_warn("not ready yet", LOG_ERR(rc, why));
+        }
+    }
+}
+
+static void tell_ready(const struct process *p, uint64_t start_ms)
+{
+    log_info("ready", LOG_STR("name", process_name(p)), LOG_STR("http", process_http(p)),
+             LOG_STR("nng", process_nng(p)),
+             LOG_U64("after_ms", clock_mono_ms(clock_real()) - start_ms));
+    printf("shoald ready http=%s nng=%s name=%s\n", process_http(p), process_nng(p),
+           process_name(p));
+    fflush(stdout);
+}
+
+static int run(const struct options *o, const char *program)
+{
+    sigset_t ends;
+    struct process *p = NULL;
+    struct errbuf why = { 0 };
+    uint64_t start_ms = clock_mono_ms(clock_real());
+    block_signals(&ends);
+    enum shoal_err rc = process_open(o, program, &p, &why);
+    if (rc != SHOAL_OK) {
+        return fail(EXIT_FAILED, rc, &why);
+    }
+    rc = await_ready(p, &ends, &why);
+    if (rc == SHOAL_OK) {
+        tell_ready(p, start_ms);
+        while (sigwaitinfo(&ends, NULL) < 0 && errno == EINTR) {
+        }
+    }
+    log_info("ending", LOG_STR("name", process_name(p)));
+    (void)sigprocmask(SIG_UNBLOCK, &ends, NULL);
+    process_close(p);
+    log_info("ended");
+    return rc == SHOAL_OK || rc == SHOAL_ECANCELED ? 0 : fail(EXIT_FAILED, rc, &why);
+}
+
+int main(int argc, char **argv)
+{
+    extern char **environ; /* unistd.h, environ(7) */
+    struct options o;
+    struct errbuf why = { 0 };
+    enum shoal_err rc = options_read(argc, argv, environ, &o, &why);
+    if (rc != SHOAL_OK) {
+        return fail(EXIT_OPTIONS, rc, &why);
+    }
+    int code = 0;
+    if (o.help) {
+        rc = options_print_help(&o);
+        code = rc == SHOAL_OK ? 0 : fail(EXIT_FAILED, rc, NULL);
+    } else if (o.version) {
+        printf("shoald " SHOAL_VERSION "\n");
+    } else {
+        rc = set_up_log(&o, &why);
+        code = rc == SHOAL_OK ? run(&o, argv[0]) : fail(EXIT_OPTIONS, rc, &why);
+    }
+    options_release(&o);
+    return code;
+}
