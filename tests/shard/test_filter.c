@@ -1,6 +1,6 @@
 /* Filters: what each condition lets through, what is refused and how the refusal names its place,
  * and the parts below: paths, dates, the globe. */
-#include "test_store_support.h"
+#include "tests/shard/test_store_support.h"
 
 #include "shard/datetime.h"
 #include "shard/filter.h"

@@ -1,5 +1,5 @@
 /* Generations: what one writer changes in a copy, no reader of an older one ever sees. */
-#include "test_shard_support.h"
+#include "tests/shard/test_shard_support.h"
 
 #include "shard/generation.h"
 

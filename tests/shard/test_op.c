@@ -1,5 +1,5 @@
 /* Ops: what is encoded decodes to the same, and only that decodes. */
-#include "test_store_support.h"
+#include "tests/shard/test_store_support.h"
 
 #include "base/rand.h"
 #include "shard/op.h"

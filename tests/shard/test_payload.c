@@ -1,5 +1,5 @@
 /* Changes of payloads, text to text. */
-#include "test_store_support.h"
+#include "tests/shard/test_store_support.h"
 
 #include "shard/payload.h"
 

@@ -1,6 +1,6 @@
 /* State: what was applied comes back after a reopening, damage is found, and what has no meaning
  * any more is trimmed. */
-#include "test_shard_support.h"
+#include "tests/shard/test_shard_support.h"
 
 #include "shard/state.h"
 #include "shard/state_tables.h"
