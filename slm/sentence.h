@@ -2,8 +2,9 @@
  *
  * A sentence ends at . ! ? or an ellipsis (with the closing quotes and brackets behind it) before a
  * blank and a word that can begin one, at the full stops of Chinese, Japanese, Hindi and Arabic,
- * and at a line's end when the line is a block of its own (an empty line, a list item). Not at
- * abbreviations ("e.g.", "Dr.", "U.S."), initials, decimals, file names and versions.
+ * and at a line's end when the line is a block of its own (an empty line, a list item, a row of a
+ * table). Not at abbreviations ("e.g.", "Dr.", "U.S."), initials, decimals, file names and
+ * versions. Citation marks behind the stop ("It is. [2] Then") belong to the sentence they follow.
  *
  * Pure. Threads: any. */
 #ifndef SHOAL_SLM_SENTENCE_H
@@ -17,6 +18,7 @@
 struct sentence_iter {
     struct slice text;
     size_t at;
+    bool is_block; /* the line at `at` is an item or a row, and ends with its sentence */
 };
 
 struct sentence {
