@@ -43,8 +43,8 @@
 #define LIMIT_DEBT_S_MAX 3600u
 
 /* What is counted. Name in rules' text. */
-#define LIMIT_UNIT_LIST(X)                                                                         \
-    X(LIMIT_REQUESTS, "requests")                                                                  \
+#define LIMIT_UNIT_LIST(X)        \
+    X(LIMIT_REQUESTS, "requests") \
     X(LIMIT_GENERATED_TOKENS, "generated_tokens")
 #define LIMIT_UNIT_ENUM(name, text) name,
 enum limit_unit { LIMIT_UNIT_LIST(LIMIT_UNIT_ENUM) LIMIT_UNITS_LEN };
@@ -55,10 +55,10 @@ struct limit_algorithm;
 struct limit_rule {
     char name[LIMIT_NAME_MAX + 1];
     enum limit_unit unit;
-    uint64_t quota;    /* tokens a window, 1..LIMIT_AMOUNT_MAX */
-    uint32_t window_s; /* 1..LIMIT_WINDOW_S_MAX */
-    uint64_t burst;    /* tokens at once, 1..LIMIT_AMOUNT_MAX */
-    bool dry_run;      /* counts and reports, never refuses */
+    uint64_t quota;                          /* tokens a window, 1..LIMIT_AMOUNT_MAX */
+    uint32_t window_s;                       /* 1..LIMIT_WINDOW_S_MAX */
+    uint64_t burst;                          /* tokens at once, 1..LIMIT_AMOUNT_MAX */
+    bool dry_run;                            /* counts and reports, never refuses */
     const struct limit_algorithm *algorithm; /* static; set by limit_rules_parse */
 };
 
@@ -91,7 +91,7 @@ struct limit_reservation {
 struct limit_decision {
     bool allowed;
     const struct limit_rule *refused_by; /* the rule that makes it wait longest; NULL if allowed */
-    uint64_t retry_after_ms;             /* the least wait after which all rules allow; 0 if allowed */
+    uint64_t retry_after_ms;             /* least wait after which all rules allow; 0 if allowed */
     size_t statuses_len;                 /* rules asked, in the order of the configuration */
     struct limit_status statuses[LIMIT_RULES_MAX];
     struct limit_reservation reservation; /* empty when refused */
