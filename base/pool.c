@@ -124,7 +124,9 @@ void pool_submit_reserved(struct pool *p, struct pool_job *job)
     assert(p->reserved > 0);
     p->reserved--;
     enqueue(p, job);
-    cond_broadcast(&p->work); /* threads that stayed for the reservation may end now */
+    if (p->closed) {
+        cond_broadcast(&p->work); /* threads that stayed for the reservation may end now */
+    }
     mutex_unlock(&p->mutex);
 }
 

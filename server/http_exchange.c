@@ -236,26 +236,25 @@ static void run(void *arg)
     http__conn_unref(c);
 }
 
-/* The connection is suspended first, because the job may resume it at once. (A reserved place in
- * the queue would spare the way back, but submitting to one wakes every thread of the pool.) */
+/* Takes a place in the queue before the connection is suspended, and submits after it, because the
+ * job may resume it at once. */
 static bool submit(struct http_conn *c)
 {
     struct http_server *s = c->server;
+    struct pool *pool = c->lane == HTTP_LANE_SLOW ? s->slow : s->fast;
+    enum shoal_err rc = pool_reserve(pool);
+    if (rc != SHOAL_OK) {
+        refuse(c, 503, rc,
+               rc == SHOAL_EBUSY ? "too many requests wait already; repeat later"
+                                 : "the server is stopping");
+        return answer_now(c);
+    }
     c->job = (struct pool_job){ .run = run, .arg = c };
     c->phase = HTTP_PHASE_HANDLING;
     http__conn_expire_in(c, 0); /* the application has a deadline of its own */
     atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
     MHD_suspend_connection(c->mhd);
-    enum shoal_err rc = pool_submit(c->lane == HTTP_LANE_SLOW ? s->slow : s->fast, &c->job);
-    if (rc != SHOAL_OK) {
-        refuse(c, 503, rc,
-               rc == SHOAL_EBUSY ? "too many requests wait already; repeat later"
-                                 : "the server is stopping");
-        c->answer = http__answer_make(c);
-        c->phase = HTTP_PHASE_READY;
-        MHD_resume_connection(c->mhd);
-        http__conn_unref(c);
-    }
+    pool_submit_reserved(pool, &c->job);
     return true;
 }
 
