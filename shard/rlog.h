@@ -66,16 +66,16 @@ struct rlog_machine {
 };
 
 struct rlog_config {
-    uint64_t group;   /* 1.. */
-    uint64_t node;    /* this replica's id in the group, 1.. */
+    uint64_t group;         /* 1.. */
+    uint64_t node;          /* this replica's id in the group, 1.. */
     const uint64_t *voters; /* used only when the group has no stored state yet */
     size_t voters_len;
-    struct log_store *store;           /* shared; outlives the rlog */
+    struct log_store *store;            /* shared; outlives the rlog */
     const struct rlog_machine *machine; /* outlives the rlog */
     const struct clock *clock;
     const struct rand_source *rand;
-    uint32_t tick_ms;          /* 0: 100 */
-    uint64_t log_bytes_keep;   /* the log is cut when it holds more than this; 0: 64 MiB */
+    uint32_t tick_ms;        /* 0: 100 */
+    uint64_t log_bytes_keep; /* the log is cut when it holds more than this; 0: 64 MiB */
     /* Sends a raft message to another member; NULL with a single voter. Must not block. */
     void (*send)(void *arg, uint64_t to, struct slice message);
     void *send_arg;
