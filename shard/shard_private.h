@@ -19,7 +19,8 @@
  * the generation for a moment: who needs the two at the same index takes shard__view_begin.
  *
  * Lock order: writer, then the store's own, then lock. `writer` is held over a commit (it is there
- * to put the writers in line; no reader takes it). `lock` is held for a few instructions, and
+ * to put the writers in line; a reader takes it only when it kept missing the moment when state.mdb
+ * and the generation agree). `lock` is held for a few instructions, and
  * nothing is called under it that waits. A thread with a read transaction of state.mdb open takes
  * neither `writer` nor another transaction (store.h).
  *
@@ -76,6 +77,7 @@ struct shard {
     struct rlog *rlog; /* NULL while a segment is missing: read only */
     struct rlog_machine machine;
     uint32_t lost_segments; /* that could not be opened; `trouble` names the first */
+    uint64_t lost_points;   /* whose vectors they hold */
     struct shard_metrics metrics;
 
     /* Held by whoever makes the next generation, from copy to swap. */
@@ -89,7 +91,9 @@ struct shard {
     char trouble[256]; /* empty: none */
     struct shard_builder builder;
 
-    atomic_uint_least64_t growth_bytes; /* of writes proposed and not yet answered */
+    /* Admission of writes (shard_write.c), in estimated bytes. */
+    _Atomic int64_t growth_budget;    /* left before room is measured again */
+    _Atomic int64_t growth_under_way; /* proposed and not yet answered */
 };
 
 /* --- shard.c ---------------------------------------------------------------------------------- */
@@ -123,6 +127,8 @@ SHOAL_MUST_CHECK enum shoal_err shard__remove_strays(struct shard *s, struct err
 /* --- shard_apply.c ---------------------------------------------------------------------------- */
 
 void shard__machine_init(struct shard *s);
+/* An op without an id may be applied twice. */
+bool shard__op_has_id(const struct op *op);
 
 /* --- shard_read.c ----------------------------------------------------------------------------- */
 

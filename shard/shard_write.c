@@ -1,0 +1,197 @@
+/* Writing: from a caller's thread into the log.
+ *
+ * An operation is checked before it is logged, so that what is refused by its own form leaves no
+ * trace. A retry of an operation that was applied is answered from what is remembered of it.
+ *
+ * Admission. What is logged must be applied, and a full disk would hold up everything behind the
+ * entry that finds no room, deletes included. So growth is admitted against a budget of bytes:
+ *
+ *     budget = what disk and map still hold - the reserve - what is under way
+ *     each write that grows takes its estimated cost from it
+ *
+ * The disk is asked when the budget is used up, and at most half of what is free is given out
+ * before it is asked again: far from full that is hardly ever, near to full with nearly every
+ * write. Operations that only take away are never refused here. Nothing has to be reset when there
+ * is room again: the next write asks. */
+#include "base/mem.h"
+#include "shard/shard_private.h"
+
+#include <inttypes.h>
+
+/* Ids and payload slices of OP_POINTS_MAX points, and rows that had to be aligned. */
+#define DECODE_BYTES_MAX (2 * (size_t)RLOG_ENTRY_MAX)
+/* An operation in state.mdb: values take part of a page, pages are copied when they change. */
+#define COST_FACTOR 3u
+#define COST_LEAST (64u << 10)
+/* Others write to the same disk, so no measure of it is good for ever. */
+#define BUDGET_BYTES_MAX ((int64_t)1 << 30)
+
+/* --- admission -------------------------------------------------------------------------------- */
+
+static bool takes_away(enum op_kind kind)
+{
+    switch (kind) {
+    case OP_DELETE:
+    case OP_DELETE_PAYLOAD:
+    case OP_CLEAR_PAYLOAD: return true;
+    case OP_UPSERT:
+    case OP_SET_PAYLOAD:
+    case OP_OVERWRITE_PAYLOAD: break;
+    }
+    return false;
+}
+
+static int64_t as_bytes(uint64_t n)
+{
+    return n > INT64_MAX ? INT64_MAX : (int64_t)n;
+}
+
+/* May be negative. */
+static enum shoal_err measure_room(struct shard *s, int64_t *out, struct errbuf *why)
+{
+    struct disk_space space;
+    const struct disk *disk = s->config.disk;
+    enum shoal_err rc = disk->space(disk->arg, s->dir, &space, why);
+    if (rc != SHOAL_OK) {
+        return rc;
+    }
+    struct store_stats stats;
+    store_stats(state_store(s->state), &stats);
+    const int64_t inside = as_bytes(stats.free_bytes);
+    const int64_t map = as_bytes(s->config.map_bytes_max) - as_bytes(stats.used_bytes) + inside;
+    const int64_t on_disk = as_bytes(space.free_bytes) / 2 + inside;
+    const int64_t under_way = atomic_load(&s->growth_under_way);
+    *out = (map < on_disk ? map : on_disk) - (int64_t)STORE_RESERVE_BYTES - under_way;
+    return SHOAL_OK;
+}
+
+static enum shoal_err admit(struct shard *s, int64_t cost, struct errbuf *why)
+{
+    if (atomic_fetch_sub(&s->growth_budget, cost) >= cost) {
+        return SHOAL_OK;
+    }
+    int64_t room = 0;
+    atomic_fetch_add(&s->growth_budget, cost);
+    enum shoal_err rc = measure_room(s, &room, why);
+    if (rc != SHOAL_OK) {
+        return rc;
+    }
+    if (room < cost) {
+        return err_set(why, SHOAL_EFULL,
+                       "shard %" PRIu64 " has no room for more; delete something, or make room",
+                       s->config.id);
+    }
+    room = (room - cost) / 2;
+    atomic_store(&s->growth_budget, room < BUDGET_BYTES_MAX ? room : BUDGET_BYTES_MAX);
+    return SHOAL_OK;
+}
+
+/* --- proposal --------------------------------------------------------------------------------- */
+
+struct writing {
+    struct shard *s;
+    struct slice bytes;
+    struct op op;
+    enum shard_until until;
+    uint64_t deadline_ns;
+};
+
+/* What came of the operation when it was applied; SHOAL_ENOTFOUND when it was not. */
+static enum shoal_err recall(const struct writing *w, struct state_outcome *out, struct errbuf *why)
+{
+    if (!shard__op_has_id(&w->op)) {
+        return SHOAL_ENOTFOUND;
+    }
+    struct store_txn *txn = NULL;
+    enum shoal_err rc = store_read_begin(state_store(w->s->state), &txn, why);
+    if (rc == SHOAL_OK) {
+        rc = state_op_get(w->s->state, txn, w->op.id, out, why);
+        store_read_end(txn);
+    }
+    return rc;
+}
+
+static enum shoal_err answer_again(const struct state_outcome *o, struct shard_written *out,
+                                   struct errbuf *why)
+{
+    if (o->result.rc != SHOAL_OK) {
+        return err_set(why, o->result.rc, "%s", o->result.text);
+    }
+    *out = (struct shard_written){ .index = o->index, .changed = o->result.value, .visible = true };
+    return SHOAL_OK;
+}
+
+static enum shoal_err propose(const struct writing *w, struct shard_written *out,
+                              struct errbuf *why)
+{
+    struct rlog_result result = { .rc = SHOAL_OK };
+    uint64_t index = 0;
+    const bool visible = w->until == SHARD_VISIBLE;
+    enum shoal_err rc = rlog_propose_wait(w->s->rlog, w->bytes,
+                                          visible ? RLOG_APPLIED : RLOG_COMMITTED, w->deadline_ns,
+                                          &index, &result, why);
+    if (rc != SHOAL_OK) {
+        return rc;
+    }
+    *out = (struct shard_written){ .index = index,
+                                   .changed = visible ? result.value : 0,
+                                   .visible = visible };
+    /* Another try of it may have been applied first; then that one's index is the answer. The write
+     * is done in any case, so a failure to look does not fail it. */
+    struct state_outcome outcome;
+    rc = visible ? recall(w, &outcome, why) : SHOAL_ENOTFOUND;
+    return rc == SHOAL_OK ? answer_again(&outcome, out, why) : SHOAL_OK;
+}
+
+static enum shoal_err propose_growth(const struct writing *w, struct shard_written *out,
+                                     struct errbuf *why)
+{
+    struct shard *s = w->s;
+    const int64_t cost = (int64_t)w->bytes.len * COST_FACTOR + COST_LEAST;
+    enum shoal_err rc = admit(s, cost, why);
+    if (rc == SHOAL_OK) {
+        atomic_fetch_add(&s->growth_under_way, cost);
+        rc = propose(w, out, why);
+        atomic_fetch_sub(&s->growth_under_way, cost);
+    }
+    return rc;
+}
+
+static enum shoal_err write_op(struct writing *w, struct arena *arena, struct shard_written *out,
+                               struct errbuf *why)
+{
+    struct shard *s = w->s;
+    enum shoal_err rc = shard__whole(s, why);
+    if (rc != SHOAL_OK) {
+        return rc;
+    }
+    rc = op_decode(w->bytes, arena, &w->op, why);
+    if (rc == SHOAL_OK) {
+        rc = op_check(&w->op, s->config.schema.dim, s->config.schema.distance, why);
+    } else if (rc == SHOAL_ECORRUPT) { /* the caller's bytes, not ours */
+        rc = err_set(why, SHOAL_EINVAL, "%s", err_why(why, rc));
+    }
+    if (rc != SHOAL_OK) {
+        return rc;
+    }
+    struct state_outcome outcome;
+    rc = recall(w, &outcome, why);
+    if (rc != SHOAL_ENOTFOUND) {
+        return rc == SHOAL_OK ? answer_again(&outcome, out, why) : rc;
+    }
+    return takes_away(w->op.kind) ? propose(w, out, why) : propose_growth(w, out, why);
+}
+
+enum shoal_err shard_write(struct shard *s, struct slice op, enum shard_until until,
+                           uint64_t deadline_ns, struct shard_written *out, struct errbuf *why)
+{
+    *out = (struct shard_written){ .index = 0 };
+    struct arena arena;
+    arena_init(&arena, DECODE_BYTES_MAX);
+    struct writing w = { .s = s, .bytes = op, .until = until, .deadline_ns = deadline_ns };
+    struct generation *inside = shard__enter(s);
+    enum shoal_err rc = write_op(&w, &arena, out, why);
+    shard__leave(s, inside);
+    arena_release(&arena);
+    return rc;
+}
