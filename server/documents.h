@@ -2,8 +2,9 @@
  *
  * A document's chunks are points of its collection. The first chunk's point has an id made from the
  * document's own id and is its head: its payload holds the document's hash and the ids of all its
- * chunks. The head is written last, so a document that was broken off is seen as not stored and is
- * stored again; then the chunks of the former version are deleted.
+ * chunks. The head is written after the others, so a document that was broken off is seen as not
+ * stored and is stored again; then the chunks of the former version are deleted, and until they
+ * are, the head names them too.
  *
  *     payload: {"document", "title", "section", "text", "chunk", "chunks", "begin", "end",
  *               "metadata"?, and in the head: "hash", "chunk_ids"}
@@ -38,7 +39,7 @@ SHOAL_MUST_CHECK enum shoal_err documents_check(struct gateway *g, struct slice 
 
 /* {"documents": [{"id", "text", "type"? ("text/plain"), "title"?, "hash"?, "metadata"?}]}
  * -> {"documents": [{"id", "chunks"}], "chunks", "tokens"}. Checked whole before anything is
- * embedded. */
+ * embedded. An unknown key and an id that comes twice are refused. */
 SHOAL_MUST_CHECK enum shoal_err documents_put(struct gateway *g, struct slice collection,
                                               const struct query_context *ctx,
                                               struct json_value body, struct json_writer *out,
