@@ -311,7 +311,9 @@ static struct build_plan plan_now(struct shard *s, struct generation **g)
 static enum shoal_err work_once(struct shard *s, bool *worked, struct errbuf *why)
 {
     struct generation *g = NULL;
-    struct build b = { .s = s, .plan = plan_now(s, &g), .from = g };
+    struct build b = { .s = s };
+    b.plan = plan_now(s, &g);
+    b.from = g;
     *worked = b.plan.kind != BUILD_NOTHING;
     enum shoal_err rc = *worked ? carry_out(&b, why) : SHOAL_OK;
     generation_unref(g);
@@ -417,11 +419,14 @@ void shard__build_wake(struct shard *s)
 {
     struct shard_builder *b = &s->builder;
     struct generation *g = NULL;
-    if (s->lost_segments > 0 || plan_now(s, &g).kind == BUILD_NOTHING) {
-        generation_unref(g);
+    if (s->lost_segments > 0) {
         return;
     }
+    const struct build_plan plan = plan_now(s, &g);
     generation_unref(g);
+    if (plan.kind == BUILD_NOTHING) {
+        return;
+    }
     mutex_lock(&s->lock);
     const bool start = !b->active && !b->stopping;
     b->again = b->active;
