@@ -137,6 +137,7 @@ static enum shoal_err add(struct metrics *m, const struct metric_desc *desc, enu
 static struct series *find(struct metrics *m, const char *name, const char *labels)
 {
     struct series *s = m->first;
+    assert(name != NULL && labels != NULL);
     while (s != NULL && (strcmp(s->name, name) != 0 || strcmp(s->labels, labels) != 0)) {
         s = s->next;
     }

@@ -439,11 +439,13 @@ static void measure(const struct workload *w, size_t threads, double recall)
         }
     }
     qsort(best, n, sizeof(*best), compare_u64);
+    uint64_t p50_ns = best[n / 2];
+    uint64_t p95_ns = best[n * 95 / 100];
+    uint64_t p99_ns = best[n * 99 / 100];
     (void)printf("search ef=%" PRIu32 " threads=%zu recall=%.4f qps=%.1f p50_us=%.1f p95_us=%.1f "
                  "p99_us=%.1f queries=%zu\n",
-                 w->ef, threads, recall, (double)n / ((double)best_ns / 1e9),
-                 (double)best[n / 2] / 1e3, (double)best[n * 95 / 100] / 1e3,
-                 (double)best[n * 99 / 100] / 1e3, n * w->o->repeat);
+                 w->ef, threads, recall, (double)n / ((double)best_ns / 1e9), (double)p50_ns / 1e3,
+                 (double)p95_ns / 1e3, (double)p99_ns / 1e3, n * w->o->repeat);
     (void)fflush(stdout);
     mem_free(ns);
     mem_free(best);

@@ -130,9 +130,10 @@ static enum shoal_err split(struct slice message, struct frame *f, struct errbuf
     uint64_t head_len = bytes_get_le32(message.data + AT_HEAD_LEN);
     uint64_t raw_len = bytes_get_le32(message.data + AT_RAW_LEN);
     uint64_t raw_at = WIRE_FRAME_HEADER_LEN + padded(head_len);
-    if (raw_at + raw_len != message.len) {
+    unsigned long long stated = raw_at + raw_len;
+    if (stated != message.len) {
         return err_set(why, SHOAL_EPROTO, "frame: %zu bytes, but its header speaks of %llu",
-                       message.len, (unsigned long long)(raw_at + raw_len));
+                       message.len, stated);
     }
     if (raw_len % RAW_ALIGN != 0) {
         return err_set(why, SHOAL_EPROTO, "frame: raw part is not a multiple of 4 bytes");

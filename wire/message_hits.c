@@ -38,7 +38,7 @@ struct wire_hit *message__get_hits(struct message_reader *r, const char *field, 
     }
     uint32_t outer = r->fields_left;
     r->fields_left = n;
-    for (uint32_t i = 0; i < n && r->rc == SHOAL_OK; i++) {
+    for (uint32_t i = 0; i < n && hits != NULL && r->rc == SHOAL_OK; i++) {
         uint32_t rest = message__enter(r, field, HIT_FIELDS);
         hits[i].id = message__get_id(r, "id");
         hits[i].version = message__get_u64(r, "version", UINT64_MAX);

@@ -299,6 +299,7 @@ static enum shoal_err nng_call(struct transport_peer *p, struct slice message, u
         mem_free(reply);
         return rc;
     }
+    assert(reply != NULL && slot != NULL);
     nng_duration timeout = timeout_ms > INT32_MAX ? INT32_MAX : (nng_duration)timeout_ms;
     *reply = (struct reply){ .base.transport = p->transport };
     slot->reply = reply;
