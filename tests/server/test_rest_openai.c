@@ -176,7 +176,7 @@ static void test_embeddings_come_as_floats_or_base64(void **state)
     struct http_reply r = ask(f, "POST /v1/embeddings", "{\"input\":\"x\",\"model\":\"mapper\"}");
     assert_status(r, 200);
     assert_string_equal(r.body, "{\"object\":\"list\",\"data\":[{\"object\":\"embedding\","
-                                "\"index\":0,\"embedding\":[1,0.25,0.5]}],\"model\":\"mapper\","
+                                "\"index\":0,\"embedding\":[1.0,0.25,0.5]}],\"model\":\"mapper\","
                                 "\"usage\":{\"prompt_tokens\":5,\"total_tokens\":5}}");
     r = ask(f, "POST /v1/embeddings",
             "{\"input\":[\"x\",\"y\"],\"encoding_format\":\"base64\",\"dimensions\":3}");
