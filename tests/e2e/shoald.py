@@ -65,6 +65,12 @@ class Shoald:
         self.http = words.get("http")
         self.nng = words.get("nng")
         self.ready_seconds = time.monotonic() - self.started
+        self.keep_ports()
+
+    def keep_ports(self):
+        """The next start takes the same ports: others were told of them."""
+        for option, value in (("--http", self.http), ("--nng", self.nng)):
+            self.command[self.command.index(option) + 1] = value
 
     def tail(self):
         text = self.data.with_suffix(".log").read_text(errors="replace")

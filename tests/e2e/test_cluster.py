@@ -82,7 +82,7 @@ def test_a_lost_node_gives_a_partial_answer_that_says_so_and_heals(cluster):
     assert len(answer["result"]["points"]) == 10
     # Counting needs every shard: an error, not a wrong number.
     status, answer = cluster[0].call("POST", "/collections/c/points/count?timeout=3", {})
-    assert status >= 500, answer
+    assert status in (408, 503), answer
     cluster[2].start()
     status, answer = cluster[0].call("POST", "/collections/c/points/query",
                                      {"query": q, "limit": 10, "params": {"exact": True}})
