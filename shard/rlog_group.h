@@ -86,8 +86,6 @@ struct rlog {
     struct rlog_list pending; /* proposals raft has, ascending by index */
     uint64_t pending_term;
     uint64_t answered_commit; /* proposals up to it that wait for no more have their answer */
-    size_t answered_len;      /* since the counts above were last set right */
-    size_t answered_bytes;
     uint64_t applied;
     uint64_t first_index;
     uint64_t log_bytes;

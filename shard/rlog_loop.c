@@ -281,11 +281,6 @@ void rlog__publish(struct rlog *log)
         .log_bytes = log->log_bytes,
         .stopped = log->stopped,
     };
-    assert(log->held_len >= log->answered_len && log->held_bytes >= log->answered_bytes);
-    log->held_len -= log->answered_len;
-    log->held_bytes -= log->answered_bytes;
-    log->answered_len = 0;
-    log->answered_bytes = 0;
 }
 
 /* What one round takes from the others. */

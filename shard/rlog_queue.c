@@ -69,8 +69,11 @@ struct rlog_item *rlog__item_new(struct slice data)
 void rlog__answer(struct rlog *log, struct rlog_item *item, enum shoal_err rc,
                   const struct rlog_result *result)
 {
-    log->answered_len++;
-    log->answered_bytes += item->len;
+    mutex_lock(&log->mutex); /* before the callback: who has an answer may propose again */
+    assert(log->held_len > 0 && log->held_bytes >= item->len);
+    log->held_len--;
+    log->held_bytes -= item->len;
+    mutex_unlock(&log->mutex);
     item->done(item->arg, rc, rc == SHOAL_OK ? item->index : 0, result);
     mem_free(item);
 }
