@@ -508,6 +508,9 @@ enum shoal_err shard_optimize(struct shard *s, uint64_t deadline_ns, struct errb
     }
     mutex_lock(&s->lock);
     b->optimizing--;
+    if (rc == SHOAL_OK && b->seal_only) {
+        rc = err_set(why, SHOAL_ECORRUPT, "nothing can be merged: %s", s->trouble);
+    }
     mutex_unlock(&s->lock);
     shard__leave(s, shard__pin(s));
     return rc;

@@ -91,6 +91,14 @@ static inline void world_reopen(struct world *w)
     world_open_shard(w);
 }
 
+/* Files below this directory. */
+static inline void world_take_dir(struct world *w, const char *dir)
+{
+    (void)snprintf(w->dir.path, sizeof(w->dir.path), "%s", dir);
+    (void)snprintf(w->dir.file, sizeof(w->dir.file), "%s/log.mdb", dir);
+    (void)snprintf(w->shard_dir, sizeof(w->shard_dir), "%s/shard", dir);
+}
+
 /* Everything but the shard, which the caller opens when its options are set. */
 static inline struct world *world_new(uint64_t seed)
 {
