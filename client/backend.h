@@ -16,8 +16,7 @@ struct backend;
 struct backend_ops {
     /* A route of the HTTP API without HTTP. *json by mem_alloc, terminated. */
     enum shoal_err (*call)(struct backend *b, const char *method, const char *path,
-                           struct slice body, uint32_t timeout_ms, char **json,
-                           struct errbuf *why);
+                           struct slice body, uint32_t timeout_ms, char **json, struct errbuf *why);
     enum shoal_err (*upsert)(struct backend *b, const char *collection,
                              const struct shoal_points *points, const uint8_t op_id[16],
                              uint32_t timeout_ms, struct errbuf *why);

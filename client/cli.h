@@ -17,6 +17,9 @@ struct cli {
     size_t words_len;
 };
 
+/* Room for a route's path. */
+#define CLI_PATH_MAX 1024
+
 #define CLI_OK 0
 #define CLI_FAILED 1
 #define CLI_USAGE 2
@@ -39,5 +42,15 @@ bool cli_path(char *out, size_t out_len, const char *prefix, const char *name, c
 /* The member as text, or `fallback`; borrowed from the document. */
 struct slice cli_text(struct json_value v, const char *key, const char *fallback);
 double cli_number(struct json_value v, const char *key);
+
+/* One cell of a table: the text on one line, cut to `width` characters (at least 4) or filled up to
+ * it, and two blanks. */
+void cli_cell(struct slice text, size_t width);
+/* The last of a row: not filled up, and the line ends. */
+void cli_last_cell(struct slice text, size_t width);
+/* The same with a member that is a whole number; "?" when it is none. */
+void cli_cell_u64(struct json_value v, const char *key, size_t width);
+/* The value as one line of JSON. Gives the exit code. */
+int cli_print_json(struct json_value v, size_t bytes_max);
 
 #endif

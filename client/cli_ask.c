@@ -1,96 +1,58 @@
-/* shoal search, shoal ask */
+/* shoal ask */
 #include "client/cli.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #define BODY_MAX (1u << 20)
 
-/* {"<key>": "<text>", "limit": n} */
-static enum shoal_err print_body(struct buf *out, const char *key, const char *text,
-                                 uint64_t limit)
+/* {"question": "<text>", "limit": n} */
+static enum shoal_err print_body(struct buf *out, const char *question, uint64_t limit)
 {
     struct json_writer w;
     json_writer_init(&w, out);
     json_begin_object(&w);
-    json_key(&w, key);
-    json_put_str(&w, text);
+    json_key(&w, "question");
+    json_put_str(&w, question);
     json_key(&w, "limit");
     json_put_u64(&w, limit);
     json_end_object(&w);
     return buf_cstr(out) == NULL ? out->failed : SHOAL_OK;
 }
 
-static void print_passage(struct json_value v, size_t number)
+/* As a citation: the number is what the answer's text refers to. */
+static void print_passage(struct json_value v)
 {
     struct slice title = cli_text(v, "title", "");
     struct slice section = cli_text(v, "section", "");
     struct slice document = cli_text(v, "document", "");
-    printf("[%zu] %.*s%s%.*s  (score %.3f)\n    %.*s\n", number, (int)title.len, title.data,
-           section.len > 0 ? ", " : "", (int)section.len, section.data, cli_number(v, "score"),
-           (int)document.len, document.data);
+    printf("[%.0f] %.*s%s%.*s  (score %.3f)\n    %.*s\n", cli_number(v, "number"), (int)title.len,
+           title.data, title.len > 0 && section.len > 0 ? ", " : "", (int)section.len, section.data,
+           cli_number(v, "score"), (int)document.len, document.data);
 }
-
-static void print_text(struct json_value v)
-{
-    struct slice text = cli_text(v, "text", "");
-    printf("    %.*s%s\n\n", (int)(text.len > 300 ? 300 : text.len), text.data,
-           text.len > 300 ? "..." : "");
-}
-
-int cli_search(struct cli *cli)
-{
-    char path[1024];
-    if (cli->words_len != 2) {
-        return cli_usage("search NAME TEXT");
-    }
-    if (!cli_path(path, sizeof(path), "/v1", cli->words[0], "/search")) {
-        return cli_fail("the name is too long");
-    }
-    struct buf body;
-    struct json_doc *doc = NULL;
-    struct json_value result;
-    struct json_value passages;
-    struct json_value v;
-    buf_init(&body, BODY_MAX);
-    enum shoal_err rc =
-        print_body(&body, "text", cli->words[1], config_u64(cli->options, "limit"));
-    int code = rc != SHOAL_OK ? cli_fail(err_text(rc))
-                              : cli_call(cli, "POST", path, body.data, &doc, &result);
-    if (code == CLI_OK && config_bool(cli->options, "json")) {
-        buf_reset(&body);
-        (void)json_print(result, &body);
-        printf("%.*s\n", (int)body.len, body.data);
-    } else if (code == CLI_OK && json_get(result, "passages", &passages)) {
-        size_t n = 0;
-        for (struct json_iter it = json_iter(passages); json_next(&it, NULL, &v);) {
-            print_passage(v, ++n);
-            print_text(v);
-        }
-    }
-    json_free(doc);
-    buf_release(&body);
-    return code;
-}
-
-/* --- ask ------------------------------------------------------------------------------------ */
 
 struct answer {
     bool json;
     bool failed;
-    bool cited;
+    bool in_line; /* the answer's text has not ended its line */
 };
+
+static void end_line(struct answer *a)
+{
+    if (a->in_line) {
+        printf("\n");
+        a->in_line = false;
+    }
+}
 
 static void print_citations(struct json_value v)
 {
     struct json_value list;
     struct json_value c;
-    size_t n = 0;
     if (json_get(v, "citations", &list) && json_len(list) > 0) {
         printf("\n");
         for (struct json_iter it = json_iter(list); json_next(&it, NULL, &c);) {
-            print_passage(c, ++n);
+            print_passage(c);
         }
     }
     if (json_get(v, "sentences", &list)) {
@@ -124,9 +86,8 @@ static void print_timings(struct json_value v)
         printf(")");
     }
     printf(", merge %.2f ms, prompt %.1f ms, first token %.0f ms, %.0f tokens at %.1f/s\n",
-           cli_number(t, "merge_ms"), cli_number(t, "prompt_ms"),
-           cli_number(t, "first_token_ms"), cli_number(t, "tokens"),
-           cli_number(t, "tokens_per_second"));
+           cli_number(t, "merge_ms"), cli_number(t, "prompt_ms"), cli_number(t, "first_token_ms"),
+           cli_number(t, "tokens"), cli_number(t, "tokens_per_second"));
 }
 
 static bool on_event(void *arg, const char *json)
@@ -144,20 +105,19 @@ static bool on_event(void *arg, const char *json)
     struct slice type = cli_text(v, "type", "");
     if (slice_is(type, "error")) {
         struct slice message = cli_text(v, "message", "the answer failed");
+        end_line(a);
         fprintf(stderr, "shoal: %.*s\n", (int)message.len, message.data);
         a->failed = true;
     } else if (!a->json && slice_is(type, "token")) {
         struct slice text = cli_text(v, "text", "");
         printf("%.*s", (int)text.len, text.data);
         fflush(stdout);
-    } else if (slice_is(type, "citations")) {
-        struct json_value list;
-        a->cited = json_get(v, "citations", &list) && json_len(list) > 0;
-        if (!a->json) {
-            printf("\n");
-            print_citations(v);
-        }
+        a->in_line = true;
+    } else if (!a->json && slice_is(type, "citations")) {
+        end_line(a);
+        print_citations(v);
     } else if (!a->json && slice_is(type, "done")) {
+        end_line(a);
         print_timings(v);
     }
     json_free(doc);
@@ -171,14 +131,14 @@ int cli_ask(struct cli *cli)
         return cli_usage("ask NAME QUESTION");
     }
     struct buf body;
-    struct answer a = {.json = config_bool(cli->options, "json")};
+    struct answer a = { .json = config_bool(cli->options, "json") };
     buf_init(&body, BODY_MAX);
-    enum shoal_err rc =
-        print_body(&body, "question", cli->words[1], config_u64(cli->options, "limit"));
+    enum shoal_err rc = print_body(&body, cli->words[1], config_u64(cli->options, "limit"));
     int code = CLI_OK;
     if (rc != SHOAL_OK) {
         code = cli_fail(err_text(rc));
     } else if (shoal_ask(cli->db, cli->words[0], body.data, on_event, &a, why) != SHOAL_E_OK) {
+        end_line(&a);
         code = cli_fail(why);
     } else if (a.failed) {
         code = CLI_FAILED;

@@ -1,4 +1,4 @@
-/* shoal collection ..., shoal status */
+/* shoal collection ... */
 #include "client/cli.h"
 
 #include <inttypes.h>
@@ -6,35 +6,45 @@
 #include <string.h>
 
 #define BODY_MAX 4096
+#define INFO_BYTES_MAX (1u << 20)
+
+/* A collection of vectors when a dimension was given, else one of documents. */
+static const char *print_create(struct cli *cli, uint64_t dim, struct buf *out)
+{
+    struct json_writer w;
+    json_writer_init(&w, out);
+    json_begin_object(&w);
+    if (dim != 0) {
+        json_key(&w, "vectors");
+        json_begin_object(&w);
+        json_key(&w, "size");
+        json_put_u64(&w, dim);
+        json_key(&w, "distance");
+        json_put_str(&w, config_string(cli->options, "distance"));
+        json_end_object(&w);
+    }
+    json_key(&w, "shard_number");
+    json_put_u64(&w, config_u64(cli->options, "shards"));
+    json_end_object(&w);
+    return buf_cstr(out);
+}
 
 static int create(struct cli *cli, const char *name)
 {
-    char path[1024];
-    char body[BODY_MAX];
+    char path[CLI_PATH_MAX];
     uint64_t dim = config_u64(cli->options, "dim");
-    uint64_t shards = config_u64(cli->options, "shards");
     struct json_doc *doc = NULL;
     struct json_value result;
     if (!cli_path(path, sizeof(path), dim == 0 ? "/v1" : "", name, "")) {
         return cli_fail("the name is too long");
     }
-    if (dim == 0) {
-        snprintf(body, sizeof(body), "{\"shard_number\":%" PRIu64 "}", shards);
-    } else {
-        struct buf text;
-        struct json_writer w;
-        buf_init(&text, sizeof(body) - 1);
-        json_writer_init(&w, &text);
-        json_put_str(&w, config_string(cli->options, "distance"));
-        const char *distance = buf_cstr(&text);
-        snprintf(body, sizeof(body),
-                 "{\"vectors\":{\"size\":%" PRIu64 ",\"distance\":%s},\"shard_number\":%" PRIu64
-                 "}",
-                 dim, distance == NULL ? "\"\"" : distance, shards);
-        buf_release(&text);
-    }
-    int code = cli_call(cli, "PUT", path, body, &doc, &result);
+    struct buf body;
+    buf_init(&body, BODY_MAX);
+    const char *text = print_create(cli, dim, &body);
+    int code = text == NULL ? cli_fail(err_text(body.failed))
+                            : cli_call(cli, "PUT", path, text, &doc, &result);
     json_free(doc);
+    buf_release(&body);
     if (code == CLI_OK) {
         printf("created %s\n", name);
     }
@@ -60,7 +70,7 @@ static int list(struct cli *cli)
 
 static int info(struct cli *cli, const char *name)
 {
-    char path[1024];
+    char path[CLI_PATH_MAX];
     struct json_doc *doc = NULL;
     struct json_value result;
     if (!cli_path(path, sizeof(path), "", name, "")) {
@@ -68,10 +78,8 @@ static int info(struct cli *cli, const char *name)
     }
     int code = cli_call(cli, "GET", path, NULL, &doc, &result);
     if (code == CLI_OK) {
-        struct buf text;
-        buf_init(&text, 1u << 20);
-        if (config_bool(cli->options, "json") && json_print(result, &text) == SHOAL_OK) {
-            printf("%.*s\n", (int)text.len, text.data);
+        if (config_bool(cli->options, "json")) {
+            code = cli_print_json(result, INFO_BYTES_MAX);
         } else {
             struct slice status = cli_text(result, "status", "?");
             printf("%s: %.*s, %.0f points, %.0f indexed, %.0f segments\n", name, (int)status.len,
@@ -79,7 +87,6 @@ static int info(struct cli *cli, const char *name)
                    cli_number(result, "indexed_vectors_count"),
                    cli_number(result, "segments_count"));
         }
-        buf_release(&text);
     }
     json_free(doc);
     return code;
@@ -112,44 +119,4 @@ int cli_collection(struct cli *cli)
         return delete_one(cli, name);
     }
     return cli_usage("collection create|info|delete NAME, or shoal collection list");
-}
-
-int cli_status(struct cli *cli)
-{
-    struct json_doc *doc = NULL;
-    struct json_value result;
-    struct json_value list_of;
-    struct json_value v;
-    if (cli->words_len != 0) {
-        return cli_usage("status");
-    }
-    int code = cli_call(cli, "GET", "/v1/status", NULL, &doc, &result);
-    if (code != CLI_OK) {
-        return code;
-    }
-    if (json_get(result, "nodes", &list_of)) {
-        for (struct json_iter it = json_iter(list_of); json_next(&it, NULL, &v);) {
-            struct slice name = cli_text(v, "name", "?");
-            struct slice url = cli_text(v, "url", "");
-            printf("node %.*s at %.*s, %.0f shards\n", (int)name.len, name.data, (int)url.len,
-                   url.data, cli_number(v, "shards"));
-        }
-    }
-    if (json_get(result, "models", &list_of)) {
-        for (struct json_iter it = json_iter(list_of); json_next(&it, NULL, &v);) {
-            struct slice name = cli_text(v, "name", "?");
-            struct slice kind = cli_text(v, "kind", "?");
-            printf("model %.*s (%.*s)\n", (int)name.len, name.data, (int)kind.len, kind.data);
-        }
-    }
-    if (json_get(result, "collections", &list_of)) {
-        for (struct json_iter it = json_iter(list_of); json_next(&it, NULL, &v);) {
-            struct slice name = cli_text(v, "name", "?");
-            struct slice status = cli_text(v, "status", "?");
-            printf("collection %.*s: %.*s, %.0f points\n", (int)name.len, name.data,
-                   (int)status.len, status.data, cli_number(v, "points"));
-        }
-    }
-    json_free(doc);
-    return CLI_OK;
 }

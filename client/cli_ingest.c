@@ -16,8 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FILE_BYTES_MAX (16u << 20)
-#define BATCH_BYTES_MAX (512u << 10)
+/* A text of control characters alone grows sixfold in JSON and still fits BODY_MAX. */
+#define FILE_BYTES_MAX (8u << 20)
+/* About 30,000 tokens: some seconds of embedding, so that progress shows and no request lasts. */
+#define BATCH_BYTES_MAX (128u << 10)
 #define BATCH_DOCUMENTS_MAX 64
 #define BODY_MAX (64u << 20)
 #define DEPTH_MAX 64
@@ -36,7 +38,7 @@ struct ingest {
     struct cli *cli;
     const char *collection;
     struct files files;
-    size_t done, stored, unchanged, chunks;
+    size_t done, stored, unchanged, chunks, unread;
     uint64_t begun_ns;
     uint64_t shown_ns;
     bool tty;
@@ -49,10 +51,10 @@ static const char *type_of(const char *path)
     static const struct {
         const char *ending;
         const char *type;
-    } types[] = {{".html", "text/html"},         {".htm", "text/html"},
-                 {".xhtml", "text/html"},        {".md", "text/markdown"},
-                 {".markdown", "text/markdown"}, {".txt", "text/plain"},
-                 {".text", "text/plain"},        {".rst", "text/plain"}};
+    } types[] = { { ".html", "text/html" },         { ".htm", "text/html" },
+                  { ".xhtml", "text/html" },        { ".md", "text/markdown" },
+                  { ".markdown", "text/markdown" }, { ".txt", "text/plain" },
+                  { ".text", "text/plain" },        { ".rst", "text/plain" } };
     size_t len = strlen(path);
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         size_t n = strlen(types[i].ending);
@@ -83,7 +85,7 @@ static bool on_name(void *arg, const char *name)
 static void add_dir(struct files *f, const char *path)
 {
     const struct disk *disk = disk_real();
-    struct errbuf why = {0};
+    struct errbuf why = { 0 };
     const char *outer = f->dir;
     if (f->depth == DEPTH_MAX) {
         f->skipped++;
@@ -127,7 +129,7 @@ static void add_path(struct files *f, const char *path)
 {
     struct stat st;
     if (stat(path, &st) != 0) {
-        struct errbuf why = {0};
+        struct errbuf why = { 0 };
         (void)cli_fail(err_why(&why, err_set(&why, SHOAL_ENOTFOUND, "cannot find %s", path)));
         f->failed = true;
     } else if (S_ISDIR(st.st_mode)) {
@@ -193,14 +195,15 @@ static void batch_read(struct ingest *in, struct batch *b, const char *path)
 {
     const struct disk *disk = disk_real();
     struct document *d = &b->documents[b->len];
-    struct errbuf why = {0};
-    *d = (struct document){.path = path};
+    struct errbuf why = { 0 };
+    *d = (struct document){ .path = path };
     buf_init(&d->text, FILE_BYTES_MAX);
     enum shoal_err rc = disk->read_whole(disk->arg, path, &d->text, &why);
     if (rc != SHOAL_OK) {
         (void)cli_fail(err_why(&why, rc));
         buf_release(&d->text);
         in->done++;
+        in->unread++;
         return;
     }
     snprintf(d->hash, sizeof(d->hash), "%016" PRIx64, hash64(d->text.data, d->text.len));
@@ -245,7 +248,7 @@ static enum shoal_err print_batch(const struct batch *b, bool with_text, struct 
 static int call(struct ingest *in, const char *method, const char *rest, struct buf *body,
                 struct json_doc **doc, struct json_value *result)
 {
-    char path[1024];
+    char path[CLI_PATH_MAX];
     if (!cli_path(path, sizeof(path), "/v1", in->collection, rest)) {
         return cli_fail("the collection's name is too long");
     }
@@ -306,7 +309,7 @@ static int send_batch(struct ingest *in, struct batch *b)
 /* Makes the collection when it is not there. */
 static int ensure_collection(struct ingest *in)
 {
-    char path[1024];
+    char path[CLI_PATH_MAX];
     char body[64];
     struct json_doc *doc = NULL;
     struct json_value result;
@@ -357,10 +360,10 @@ int cli_ingest(struct cli *cli)
     if (cli->words_len < 2) {
         return cli_usage("ingest NAME PATH...");
     }
-    struct ingest in = {.cli = cli,
-                        .collection = cli->words[0],
-                        .begun_ns = clock_mono_ns(clock_real()),
-                        .tty = isatty(2) == 1};
+    struct ingest in = { .cli = cli,
+                         .collection = cli->words[0],
+                         .begun_ns = clock_mono_ns(clock_real()),
+                         .tty = isatty(2) == 1 };
     for (size_t i = 1; i < cli->words_len; i++) {
         add_path(&in.files, cli->words[i]);
     }
@@ -373,6 +376,7 @@ int cli_ingest(struct cli *cli)
         show(&in, true);
     }
     if (code == CLI_OK) {
+        code = in.unread > 0 ? CLI_FAILED : CLI_OK; /* each was told of */
         printf("%zu documents stored in %zu chunks, %zu unchanged, %zu files of other kinds "
                "left out\n",
                in.stored, in.chunks, in.unchanged, in.files.skipped);

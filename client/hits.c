@@ -60,7 +60,7 @@ enum shoal_err hits_set_vector(struct hits *h, struct shoal_hit *hit, const floa
 
 struct shoal_id id_to_public(const struct point_id *id)
 {
-    struct shoal_id out = {.is_uuid = id->kind == POINT_ID_UUID};
+    struct shoal_id out = { .is_uuid = id->kind == POINT_ID_UUID };
     if (out.is_uuid) {
         memcpy(out.uuid, id->value.uuid, sizeof(out.uuid));
     } else {
@@ -71,7 +71,7 @@ struct shoal_id id_to_public(const struct point_id *id)
 
 struct point_id id_from_public(const struct shoal_id *id)
 {
-    struct point_id out = {.kind = POINT_ID_UUID};
+    struct point_id out = { .kind = POINT_ID_UUID };
     if (!id->is_uuid) {
         return point_id_num(id->number);
     }

@@ -8,25 +8,72 @@
 extern char **environ;
 
 static const struct config_option table[] = {
-    {.key = "help", .kind = CONFIG_BOOL, .fallback = "false", .section = "Options",
-     .help = "Prints this text."},
-    {.key = "version", .kind = CONFIG_BOOL, .fallback = "false", .section = "Options",
-     .help = "Prints the version."},
-    {.key = "url", .kind = CONFIG_STRING, .fallback = "shoal://127.0.0.1:6334", .value = "URL",
-     .section = "Options", .help = "The server: shoal://HOST:PORT of its --nng address."},
-    {.key = "timeout", .kind = CONFIG_DURATION_MS, .fallback = "60s", .value = "TIME",
-     .section = "Options", .min = 1, .max = 3600000, .help = "How long one request may take."},
-    {.key = "json", .kind = CONFIG_BOOL, .fallback = "false", .section = "Options",
-     .help = "Prints answers as JSON."},
-    {.key = "limit", .kind = CONFIG_U64, .fallback = "5", .value = "N", .section = "Options",
-     .min = 1, .max = 1000, .help = "search, ask: how many results or passages."},
-    {.key = "shards", .kind = CONFIG_U64, .fallback = "1", .value = "N", .section = "Options",
-     .min = 1, .max = 256, .help = "collection create, ingest: shards of a new collection."},
-    {.key = "dim", .kind = CONFIG_U64, .value = "N", .fallback = "0", .section = "Options",
-     .help = "collection create: components of a vector; without it the collection takes "
-             "documents, embedded by the server."},
-    {.key = "distance", .kind = CONFIG_STRING, .fallback = "Cosine", .value = "NAME",
-     .section = "Options", .help = "collection create: Cosine, Dot, Euclid or Manhattan."},
+    { .key = "help",
+      .kind = CONFIG_BOOL,
+      .fallback = "false",
+      .section = "Options",
+      .help = "Prints this text." },
+    { .key = "version",
+      .kind = CONFIG_BOOL,
+      .fallback = "false",
+      .section = "Options",
+      .help = "Prints the version." },
+    { .key = "url",
+      .kind = CONFIG_STRING,
+      .fallback = "shoal://127.0.0.1:6334",
+      .value = "URL",
+      .section = "Options",
+      .help =
+          "The server: shoal://HOST:PORT of its --nng address; or file:///DIR, a data directory "
+          "that no server uses." },
+    { .key = "timeout",
+      .kind = CONFIG_DURATION_MS,
+      .fallback = "60s",
+      .value = "TIME",
+      .section = "Options",
+      .min = 1,
+      .max = 3600000,
+      .help =
+          "How long one request may take (ingest: 10m unless given, since texts are embedded)." },
+    { .key = "vector",
+      .kind = CONFIG_STRING,
+      .value = "JSON",
+      .section = "Options",
+      .help = "search: an array of numbers to search by, in the place of a text." },
+    { .key = "json",
+      .kind = CONFIG_BOOL,
+      .fallback = "false",
+      .section = "Options",
+      .help = "Prints answers as JSON." },
+    { .key = "limit",
+      .kind = CONFIG_U64,
+      .fallback = "5",
+      .value = "N",
+      .section = "Options",
+      .min = 1,
+      .max = 1000,
+      .help = "search, ask: how many results or passages." },
+    { .key = "shards",
+      .kind = CONFIG_U64,
+      .fallback = "1",
+      .value = "N",
+      .section = "Options",
+      .min = 1,
+      .max = 256,
+      .help = "collection create, ingest: shards of a new collection." },
+    { .key = "dim",
+      .kind = CONFIG_U64,
+      .value = "N",
+      .fallback = "0",
+      .section = "Options",
+      .help = "collection create: components of a vector; without it the collection takes "
+              "documents, embedded by the server." },
+    { .key = "distance",
+      .kind = CONFIG_STRING,
+      .fallback = "Cosine",
+      .value = "NAME",
+      .section = "Options",
+      .help = "collection create: Cosine, Dot, Euclid or Manhattan." },
 };
 
 static const char usage[] =
@@ -40,16 +87,21 @@ static const char usage[] =
     "  ingest NAME PATH...             stores files and directories (text, Markdown, HTML) as\n"
     "                                  documents; a second run skips what has not changed\n"
     "  search NAME TEXT                finds the passages nearest in meaning\n"
+    "  search NAME --vector JSON       finds the points nearest to a vector\n"
     "  ask NAME QUESTION               answers from the documents, with citations\n"
     "  status                          tells how the server is\n"
     "\n";
 
-static const struct {
+struct command {
     const char *name;
     int (*run)(struct cli *cli);
-} commands[] = {
-    {"collection", cli_collection}, {"ingest", cli_ingest}, {"search", cli_search},
-    {"ask", cli_ask},               {"status", cli_status},
+    uint32_t timeout_ms; /* unless another is given; 0: the option's own default */
+};
+
+static const struct command commands[] = {
+    { "collection", cli_collection, 0 }, { "ingest", cli_ingest, 600000 },
+    { "search", cli_search, 0 },         { "ask", cli_ask, 0 },
+    { "status", cli_status, 0 },
 };
 
 int cli_fail(const char *why)
@@ -73,7 +125,7 @@ int cli_call(struct cli *cli, const char *method, const char *path, const char *
     if (shoal_call(cli->db, method, path, body, &json, why) != SHOAL_E_OK) {
         return cli_fail(why);
     }
-    struct errbuf err = {0};
+    struct errbuf err = { 0 };
     enum shoal_err rc = json_parse(slice_from_str(json), doc, &err);
     shoal_text_free(json);
     if (rc == SHOAL_OK && !json_get(json_root(*doc), "result", result)) {
@@ -123,26 +175,35 @@ double cli_number(struct json_value v, const char *key)
     return d;
 }
 
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (strcmp(name, commands[i].name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
 static int run_command(const struct config *options)
 {
     const char *const *words = NULL;
     size_t n = config_args(options, &words);
-    size_t i = 0;
-    while (n > 0 && i < sizeof(commands) / sizeof(commands[0]) &&
-           strcmp(words[0], commands[i].name) != 0) {
-        i++;
-    }
-    if (n == 0 || i == sizeof(commands) / sizeof(commands[0])) {
+    const struct command *command = n == 0 ? NULL : find_command(words[0]);
+    if (command == NULL) {
         fputs(usage, stderr);
         return CLI_USAGE;
     }
-    struct cli cli = {.options = options, .words = words + 1, .words_len = n - 1};
-    const struct shoal_options open = {.timeout_ms = (uint32_t)config_u64(options, "timeout")};
+    struct shoal_options settings = { .timeout_ms = (uint32_t)config_u64(options, "timeout") };
+    if (command->timeout_ms != 0 && !config_is_set(options, "timeout")) {
+        settings.timeout_ms = command->timeout_ms;
+    }
+    struct cli cli = { .options = options, .words = words + 1, .words_len = n - 1 };
     char why[SHOAL_WHY_MAX];
-    if (shoal_open(config_string(options, "url"), &open, &cli.db, why) != SHOAL_E_OK) {
+    if (shoal_open(config_string(options, "url"), &settings, &cli.db, why) != SHOAL_E_OK) {
         return cli_fail(why);
     }
-    int code = commands[i].run(&cli);
+    int code = command->run(&cli);
     shoal_close(cli.db);
     return code;
 }
@@ -163,9 +224,8 @@ static int print_help(const struct config *options)
 int main(int argc, char **argv)
 {
     struct config *options = NULL;
-    struct errbuf why = {0};
-    enum shoal_err rc =
-        config_new(table, sizeof(table) / sizeof(table[0]), "SHOALC_", &options);
+    struct errbuf why = { 0 };
+    enum shoal_err rc = config_new(table, sizeof(table) / sizeof(table[0]), "SHOALC_", &options);
     if (rc == SHOAL_OK) {
         rc = config_load_env(options, environ, &why);
     }

@@ -40,8 +40,9 @@ static void exchange_release(struct exchange *e)
     buf_release(&e->request);
 }
 
-static enum shoal_err send(struct remote *r, struct exchange *e, enum shoal_err encoded,
-                           uint32_t timeout_ms, struct errbuf *why)
+/* Sends what was encoded and waits for the reply. */
+static enum shoal_err exchange_run(struct remote *r, struct exchange *e, enum shoal_err encoded,
+                                   uint32_t timeout_ms, struct errbuf *why)
 {
     if (encoded != SHOAL_OK) {
         return err_set(why, encoded, "the request does not fit a message: %s", err_text(encoded));
@@ -70,9 +71,10 @@ static enum shoal_err remote_call(struct backend *b, const char *method, const c
     }
     struct exchange e;
     exchange_init(&e);
-    const struct wire_meta meta = {.timeout_ms = timeout_ms};
-    const struct wire_call call = {.op = slice_from_str(op), .json = body};
-    rc = send(r, &e, wire_encode_call(&e.request, WIRE_CALL, &meta, &call), timeout_ms, why);
+    const struct wire_meta meta = { .timeout_ms = timeout_ms };
+    const struct wire_call call = { .op = slice_from_str(op), .json = body };
+    rc = exchange_run(r, &e, wire_encode_call(&e.request, WIRE_CALL, &meta, &call), timeout_ms,
+                      why);
     if (rc == SHOAL_OK) {
         rc = wire_read_json(transport_reply_bytes(e.reply), &e.arena, &answer, why);
     }
@@ -117,14 +119,14 @@ static enum shoal_err remote_upsert(struct backend *b, const char *collection,
     }
     struct exchange e;
     exchange_init(&e);
-    const struct wire_meta meta = {.timeout_ms = timeout_ms};
-    struct wire_upsert msg = {.collection = slice_from_str(collection), .wait = points->wait};
+    const struct wire_meta meta = { .timeout_ms = timeout_ms };
+    struct wire_upsert msg = { .collection = slice_from_str(collection), .wait = points->wait };
     memcpy(msg.op_id, op_id, sizeof(msg.op_id));
     struct wire_write_reply written;
     enum shoal_err rc = fill_upsert(points, &e.arena, &msg);
     if (rc == SHOAL_OK) {
-        rc = send(r, &e, wire_encode_upsert(&e.request, WIRE_UPSERT, &meta, &msg), timeout_ms,
-                  why);
+        rc = exchange_run(r, &e, wire_encode_upsert(&e.request, WIRE_UPSERT, &meta, &msg),
+                          timeout_ms, why);
     }
     if (rc == SHOAL_OK) {
         rc = wire_read_write_reply(transport_reply_bytes(e.reply), &e.arena, &written, why);
@@ -165,7 +167,7 @@ static enum shoal_err remote_search(struct backend *b, const char *collection,
     struct remote *r = (struct remote *)b;
     struct exchange e;
     exchange_init(&e);
-    const struct wire_meta meta = {.timeout_ms = timeout_ms};
+    const struct wire_meta meta = { .timeout_ms = timeout_ms };
     const struct wire_search msg = {
         .collection = slice_from_str(collection),
         .dim = search->dim,
@@ -180,8 +182,8 @@ static enum shoal_err remote_search(struct backend *b, const char *collection,
         .filter = slice_from_str(search->filter),
     };
     struct wire_search_reply reply;
-    enum shoal_err rc =
-        send(r, &e, wire_encode_search(&e.request, WIRE_SEARCH, &meta, &msg), timeout_ms, why);
+    enum shoal_err rc = exchange_run(
+        r, &e, wire_encode_search(&e.request, WIRE_SEARCH, &meta, &msg), timeout_ms, why);
     if (rc == SHOAL_OK) {
         rc = wire_read_search_reply(transport_reply_bytes(e.reply), &e.arena, &reply, why);
     }
@@ -199,10 +201,10 @@ static enum shoal_err open_stream(struct remote *r, const char *op, struct slice
 {
     struct exchange e;
     exchange_init(&e);
-    const struct wire_meta meta = {.timeout_ms = timeout_ms};
-    const struct wire_call call = {.op = slice_from_str(op), .json = body};
-    enum shoal_err rc =
-        send(r, &e, wire_encode_call(&e.request, WIRE_STREAM_OPEN, &meta, &call), timeout_ms, why);
+    const struct wire_meta meta = { .timeout_ms = timeout_ms };
+    const struct wire_call call = { .op = slice_from_str(op), .json = body };
+    enum shoal_err rc = exchange_run(
+        r, &e, wire_encode_call(&e.request, WIRE_STREAM_OPEN, &meta, &call), timeout_ms, why);
     if (rc == SHOAL_OK) {
         rc = wire_read_stream_id(transport_reply_bytes(e.reply), &e.arena, id, why);
     }
@@ -214,11 +216,11 @@ static void cancel_stream(struct remote *r, uint64_t id)
 {
     struct exchange e;
     exchange_init(&e);
-    const struct wire_meta meta = {.timeout_ms = 1000};
-    const struct wire_stream_ref ref = {.stream = id};
+    const struct wire_meta meta = { .timeout_ms = 1000 };
+    const struct wire_stream_ref ref = { .stream = id };
     /* Best effort: a stream that nobody asks about is given up by the server. */
-    (void)send(r, &e, wire_encode_stream_ref(&e.request, WIRE_STREAM_CANCEL, &meta, &ref), 1000,
-               NULL);
+    (void)exchange_run(r, &e, wire_encode_stream_ref(&e.request, WIRE_STREAM_CANCEL, &meta, &ref),
+                       1000, NULL);
     exchange_release(&e);
 }
 
@@ -234,15 +236,14 @@ static enum shoal_err next_pieces(struct remote *r, uint64_t id, uint32_t timeou
 {
     struct exchange e;
     exchange_init(&e);
-    const struct wire_meta meta = {.timeout_ms = timeout_ms};
-    const struct wire_stream_ref ref = {
-        .stream = id,
-        .from = p->from,
-        .wait_ms = timeout_ms / 2 < NEXT_WAIT_MS ? timeout_ms / 2 : NEXT_WAIT_MS};
+    const struct wire_meta meta = { .timeout_ms = timeout_ms };
+    const struct wire_stream_ref ref = { .stream = id,
+                                         .from = p->from,
+                                         .wait_ms = timeout_ms / 2 < NEXT_WAIT_MS ? timeout_ms / 2
+                                                                                  : NEXT_WAIT_MS };
     struct wire_stream_pieces msg;
-    enum shoal_err rc =
-        send(r, &e, wire_encode_stream_ref(&e.request, WIRE_STREAM_NEXT, &meta, &ref), timeout_ms,
-             why);
+    enum shoal_err rc = exchange_run(
+        r, &e, wire_encode_stream_ref(&e.request, WIRE_STREAM_NEXT, &meta, &ref), timeout_ms, why);
     if (rc == SHOAL_OK) {
         rc = wire_read_stream_pieces(transport_reply_bytes(e.reply), &e.arena, &msg, why);
     }
@@ -270,7 +271,7 @@ static enum shoal_err remote_stream(struct backend *b, const char *method, const
     if (rc != SHOAL_OK) {
         return rc;
     }
-    struct progress p = {0};
+    struct progress p = { 0 };
     while (rc == SHOAL_OK && !p.done && !p.stopped) {
         rc = next_pieces(r, id, timeout_ms, piece, arg, &p, why);
     }

@@ -37,11 +37,11 @@ extern "C" {
 enum shoal_status {
     SHOAL_E_OK = 0,
     SHOAL_E_NO_MEMORY = 1,
-    SHOAL_E_INVALID = 2,      /* the request is wrong; repeating it is no use */
-    SHOAL_E_FULL = 3,         /* the server's disk or map is full */
+    SHOAL_E_INVALID = 2, /* the request is wrong; repeating it is no use */
+    SHOAL_E_FULL = 3,    /* the server's disk or map is full */
     SHOAL_E_CORRUPT = 4,
     SHOAL_E_IO = 5,
-    SHOAL_E_BUSY = 6,         /* overloaded: repeat later */
+    SHOAL_E_BUSY = 6, /* overloaded: repeat later */
     SHOAL_E_NOT_FOUND = 7,
     SHOAL_E_EXISTS = 8,
     SHOAL_E_TIMEOUT = 9,
@@ -50,15 +50,15 @@ enum shoal_status {
     SHOAL_E_PROTOCOL = 12,
     SHOAL_E_TOO_BIG = 13,
     SHOAL_E_CANCELED = 14,
-    SHOAL_E_LIMITED = 15,     /* a rate limit: repeat later */
+    SHOAL_E_LIMITED = 15, /* a rate limit: repeat later */
     SHOAL_E_DENIED = 16
 };
 
 struct shoal;
 
 struct shoal_options {
-    uint32_t timeout_ms;   /* of each call; 0: 30,000 */
-    const char *api_key;   /* NULL: none; copied */
+    uint32_t timeout_ms; /* of each call; 0: 30,000 */
+    const char *api_key; /* NULL: none; copied */
 };
 
 /* "libshoal 0.1.0". */
@@ -67,8 +67,7 @@ const char *shoal_version(void);
 const char *shoal_status_text(int status);
 
 /* `options` may be NULL. Over the network it returns at once; the first call connects. */
-int shoal_open(const char *url, const struct shoal_options *options, struct shoal **out,
-               char *why);
+int shoal_open(const char *url, const struct shoal_options *options, struct shoal **out, char *why);
 void shoal_close(struct shoal *db);
 
 /* --- collections ---------------------------------------------------------------------------- */
@@ -76,11 +75,11 @@ void shoal_close(struct shoal *db);
 enum shoal_distance { SHOAL_COSINE = 0, SHOAL_DOT, SHOAL_EUCLID, SHOAL_MANHATTAN };
 
 struct shoal_collection {
-    uint32_t dim;                 /* 1..65536 */
+    uint32_t dim; /* 1..65536 */
     enum shoal_distance distance;
-    uint32_t shards;              /* 0: 1 */
-    uint32_t m;                   /* HNSW links; 0: 16 */
-    uint32_t ef_construction;     /* 0: 100 */
+    uint32_t shards;          /* 0: 1 */
+    uint32_t m;               /* HNSW links; 0: 16 */
+    uint32_t ef_construction; /* 0: 100 */
 };
 
 int shoal_collection_create(struct shoal *db, const char *name,
@@ -96,7 +95,7 @@ void shoal_text_free(char *text);
 
 struct shoal_id {
     bool is_uuid;
-    uint64_t number;   /* when not a UUID */
+    uint64_t number; /* when not a UUID */
     uint8_t uuid[16];
 };
 
@@ -109,11 +108,11 @@ void shoal_id_print(const struct shoal_id *id, char out[37]);
 struct shoal_points {
     size_t len;
     uint32_t dim;
-    const struct shoal_id *ids;     /* len */
-    const float *vectors;           /* len x dim, row-major */
-    const char *const *payloads;    /* len JSON objects, or NULL; entries may be NULL */
-    const uint8_t *operation_id;    /* 16 bytes, or NULL: made here, and used for repeats */
-    bool wait;                      /* return when visible, not only durable */
+    const struct shoal_id *ids;  /* len */
+    const float *vectors;        /* len x dim, row-major */
+    const char *const *payloads; /* len JSON objects, or NULL; entries may be NULL */
+    const uint8_t *operation_id; /* 16 bytes, or NULL: made here, and used for repeats */
+    bool wait;                   /* return when visible, not only durable */
 };
 
 /* Writes points, replacing those that are there. Applied whole or, when refused, not at all. */
@@ -129,10 +128,10 @@ int shoal_count(struct shoal *db, const char *collection, const char *filter, ui
 struct shoal_search {
     const float *vector;
     uint32_t dim;
-    uint32_t limit;         /* 0: 10 */
-    uint32_t ef;            /* 0: the collection's own */
+    uint32_t limit; /* 0: 10 */
+    uint32_t ef;    /* 0: the collection's own */
     bool exact;
-    const char *filter;     /* JSON, or NULL */
+    const char *filter; /* JSON, or NULL */
     bool with_payload;
     bool with_vector;
     const float *score_threshold; /* NULL: none; strict */
@@ -150,7 +149,7 @@ struct shoal_hits {
     size_t len;
     const struct shoal_hit *hits; /* best first */
     uint32_t shards_asked;
-    uint32_t shards_answered;     /* fewer than asked: a partial answer */
+    uint32_t shards_answered; /* fewer than asked: a partial answer */
 };
 
 int shoal_search(struct shoal *db, const char *collection, const struct shoal_search *search,
