@@ -1,10 +1,13 @@
 /* shoal status: the server, its nodes, its models and its collections. */
 #include "client/cli.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 
 #define STATUS_BYTES_MAX (4u << 20)
+/* Columns, in characters. */
+#define NAME_WIDTH 40
+#define NUMBER_WIDTH 12
+#define TEXT_WIDTH 80
 
 static void print_server(struct json_value result)
 {
@@ -20,54 +23,60 @@ static void print_server(struct json_value result)
            name.data, (int)roles.len, roles.data, is_ready ? "ready" : "not ready yet");
 }
 
-static void print_nodes(struct json_value list)
+/* Every row begins with what it tells of, so that scripts find it. */
+static void begin_row(const char *what, struct json_value v)
 {
-    struct json_value v;
-    printf("\n");
-    cli_cell(SLICE_LIT("NODE"), 24);
-    cli_cell(SLICE_LIT("SHARDS"), 8);
-    printf("ADDRESS\n");
-    for (struct json_iter it = json_iter(list); json_next(&it, NULL, &v);) {
-        cli_cell(cli_text(v, "name", "?"), 24);
-        cli_cell_u64(v, "shards", 8);
-        cli_last_cell(cli_text(v, "url", ""), 80);
-    }
+    cli_cell(slice_from_str(what), 10);
+    cli_cell(cli_text(v, "name", "?"), NAME_WIDTH);
 }
 
-static void print_collections(struct json_value list)
+static void print_node(struct json_value v)
 {
-    struct json_value v;
-    printf("\n");
-    cli_cell(SLICE_LIT("COLLECTION"), 24);
-    cli_cell(SLICE_LIT("STATUS"), 8);
-    cli_cell(SLICE_LIT("POINTS"), 12);
-    printf("SHARDS\n");
-    for (struct json_iter it = json_iter(list); json_next(&it, NULL, &v);) {
-        struct slice trouble = cli_text(v, "trouble", "");
-        cli_cell(cli_text(v, "name", "?"), 24);
-        cli_cell(cli_text(v, "status", "?"), 8);
-        cli_cell_u64(v, "points", 12);
-        printf("%.0f of %.0f%s%.*s\n", cli_number(v, "shards_answered"),
-               cli_number(v, "shards_asked"), trouble.len > 0 ? "  " : "", (int)trouble.len,
-               trouble.data);
-    }
+    begin_row("node", v);
+    cli_cell_u64(v, "shards", NUMBER_WIDTH);
+    printf("shards  ");
+    cli_last_cell(cli_text(v, "url", ""), TEXT_WIDTH);
 }
 
-static void print_models(struct json_value list)
+static void print_collection(struct json_value v)
 {
+    begin_row("collection", v);
+    cli_cell_u64(v, "points", NUMBER_WIDTH);
+    printf("points  %.0f of %.0f shards  ", cli_number(v, "shards_answered"),
+           cli_number(v, "shards_asked"));
+    cli_cell(cli_text(v, "status", "?"), 6);
+    cli_last_cell(cli_text(v, "trouble", ""), TEXT_WIDTH);
+}
+
+static void print_model(struct json_value v)
+{
+    bool generates = slice_is(cli_text(v, "kind", ""), "generator");
+    begin_row("model", v);
+    cli_cell_u64(v, "context", NUMBER_WIDTH);
+    printf("tokens  %s\n", generates ? "generates" : "embeds");
+}
+
+static size_t print_each(struct json_value result, const char *key,
+                         void (*print)(struct json_value v))
+{
+    struct json_value list;
     struct json_value v;
-    printf("\n");
-    if (json_len(list) == 0) {
-        printf("No generator: texts are neither embedded nor generated.\n");
-        return;
+    if (!json_get(result, key, &list)) {
+        return 0;
     }
-    cli_cell(SLICE_LIT("MODEL"), 40);
-    cli_cell(SLICE_LIT("KIND"), 12);
-    printf("CONTEXT\n");
     for (struct json_iter it = json_iter(list); json_next(&it, NULL, &v);) {
-        cli_cell(cli_text(v, "name", "?"), 40);
-        cli_cell(cli_text(v, "kind", "?"), 12);
-        printf("%.0f\n", cli_number(v, "context"));
+        print(v);
+    }
+    return json_len(list);
+}
+
+static void print_status(struct json_value result)
+{
+    print_server(result);
+    (void)print_each(result, "nodes", print_node);
+    (void)print_each(result, "collections", print_collection);
+    if (print_each(result, "models", print_model) == 0) {
+        printf("no generator: texts are neither embedded nor generated\n");
     }
 }
 
@@ -75,7 +84,6 @@ int cli_status(struct cli *cli)
 {
     struct json_doc *doc = NULL;
     struct json_value result;
-    struct json_value list;
     if (cli->words_len != 0) {
         return cli_usage("status");
     }
@@ -83,16 +91,7 @@ int cli_status(struct cli *cli)
     if (code == CLI_OK && config_bool(cli->options, "json")) {
         code = cli_print_json(result, STATUS_BYTES_MAX);
     } else if (code == CLI_OK) {
-        print_server(result);
-        if (json_get(result, "nodes", &list)) {
-            print_nodes(list);
-        }
-        if (json_get(result, "collections", &list)) {
-            print_collections(list);
-        }
-        if (json_get(result, "models", &list)) {
-            print_models(list);
-        }
+        print_status(result);
     }
     json_free(doc);
     return code;
