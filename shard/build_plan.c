@@ -127,24 +127,18 @@ static bool is_alive(const struct bits *alive, uint32_t at)
     return alive == NULL || bits_get(alive, at);
 }
 
-/* First and one past the last chunk with rows of a seal. */
-static void chunks_of(const struct generation *g, const struct build_plan *plan, size_t *first,
-                      size_t *end)
+/* Chunks with rows of a seal, from the first chunk on. */
+static size_t chunks_of(const struct build_plan *plan)
 {
-    assert(plan->row_begin == g->growing_begin && plan->row_end <= g->next_row);
-    *first = 0;
-    *end = (size_t)((plan->row_end - 1) / CHUNK_ROWS - plan->row_begin / CHUNK_ROWS) + 1;
-    assert(*end <= g->chunks_len);
+    return (size_t)((plan->row_end - 1) / CHUNK_ROWS - plan->row_begin / CHUNK_ROWS) + 1;
 }
 
 static size_t gather_growing(const struct generation *g, const struct build_plan *plan,
                              struct segment_row *rows)
 {
     size_t n = 0;
-    size_t first;
-    size_t end;
-    chunks_of(g, plan, &first, &end);
-    for (size_t c = first; c < end; c++) {
+    assert(plan->row_begin == g->growing_begin && plan->row_end <= g->next_row);
+    for (size_t c = 0; c < chunks_of(plan); c++) {
         const struct chunk_view *v = &g->chunks[c];
         const uint64_t begin = generation_chunk_row(g, c);
         for (uint32_t at = 0; v->chunk != NULL && at < v->rows && begin + at < plan->row_end;
@@ -265,12 +259,8 @@ void build_rows_died(const struct generation *then, const struct generation *now
     for (size_t i = plan->first; i < plan->first + plan->len; i++) {
         segment_died(&then->segments[i], &now->segments[i], died, arg);
     }
-    if (plan->kind == BUILD_SEAL) {
-        size_t first;
-        size_t end;
-        chunks_of(then, plan, &first, &end);
-        for (size_t c = first; c < end; c++) {
-            chunk_died(then, &now->chunks[c], c, plan->row_end, died, arg);
-        }
+    const size_t chunks = plan->kind == BUILD_SEAL ? chunks_of(plan) : 0;
+    for (size_t c = 0; c < chunks; c++) {
+        chunk_died(then, &now->chunks[c], c, plan->row_end, died, arg);
     }
 }
