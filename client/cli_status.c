@@ -6,7 +6,7 @@
 #define STATUS_BYTES_MAX (4u << 20)
 /* Columns, in characters. */
 #define NAME_WIDTH 40
-#define NUMBER_WIDTH 12
+#define COUNT_WIDTH 20
 #define TEXT_WIDTH 80
 
 static void print_server(struct json_value result)
@@ -30,21 +30,28 @@ static void begin_row(const char *what, struct json_value v)
     cli_cell(cli_text(v, "name", "?"), NAME_WIDTH);
 }
 
+/* "3 shards" */
+static void print_count(struct json_value v, const char *key, const char *unit)
+{
+    char text[48];
+    int n = snprintf(text, sizeof(text), "%.0f %s", cli_number(v, key), unit);
+    cli_cell(slice_make(text, (size_t)n), COUNT_WIDTH);
+}
+
 static void print_node(struct json_value v)
 {
     begin_row("node", v);
-    cli_cell_u64(v, "shards", NUMBER_WIDTH);
-    printf("shards  ");
+    print_count(v, "shards", "shards");
     cli_last_cell(cli_text(v, "url", ""), TEXT_WIDTH);
 }
 
 static void print_collection(struct json_value v)
 {
     begin_row("collection", v);
-    cli_cell_u64(v, "points", NUMBER_WIDTH);
-    printf("points  %.0f of %.0f shards  ", cli_number(v, "shards_answered"),
-           cli_number(v, "shards_asked"));
+    print_count(v, "points", "points");
     cli_cell(cli_text(v, "status", "?"), 6);
+    printf("%.0f of %.0f shards  ", cli_number(v, "shards_answered"),
+           cli_number(v, "shards_asked"));
     cli_last_cell(cli_text(v, "trouble", ""), TEXT_WIDTH);
 }
 
@@ -52,8 +59,8 @@ static void print_model(struct json_value v)
 {
     bool generates = slice_is(cli_text(v, "kind", ""), "generator");
     begin_row("model", v);
-    cli_cell_u64(v, "context", NUMBER_WIDTH);
-    printf("tokens  %s\n", generates ? "generates" : "embeds");
+    print_count(v, "context", "tokens");
+    printf("%s\n", generates ? "generates" : "embeds");
 }
 
 static size_t print_each(struct json_value result, const char *key,
