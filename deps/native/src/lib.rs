@@ -238,6 +238,9 @@ pub unsafe extern "C" fn raft_node_step(node: *mut Node, bytes: CSlice) -> bool 
 #[no_mangle]
 pub unsafe extern "C" fn raft_node_propose(node: *mut Node, data: CSlice) -> u64 {
     let node = &mut *node;
+    if node.raw.raft.state != StateRole::Leader {
+        return 0; /* raft-rs would forward it, and its index would be unknown here */
+    }
     let bytes = array(data.data, data.len).to_vec();
     match node.raw.propose(Vec::new(), bytes) {
         Ok(()) => node.raw.raft.raft_log.last_index(),
