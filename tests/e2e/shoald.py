@@ -11,8 +11,12 @@ import subprocess
 import threading
 import time
 
+import pytest
+
 BIN = pathlib.Path(os.environ.get("SHOAL_BIN_DIR", "build/bin"))
+MODELS = pathlib.Path(os.environ.get("SHOAL_MODELS") or BIN.parent / "models")
 READY_SECONDS = 60
+ALL_ROLES = "gateway,node,catalog,generator"
 
 
 class Shoald:
@@ -71,6 +75,19 @@ class Shoald:
         """The next start takes the same ports: others were told of them."""
         for option, value in (("--http", self.http), ("--nng", self.nng)):
             self.command[self.command.index(option) + 1] = value
+
+    def wait_models(self, seconds=120):
+        """Until the generator's process has loaded an embedder and a language model. Skips the test when
+        the build has no models."""
+        if not MODELS.is_dir():
+            pytest.skip(f"no models in {MODELS}")
+        deadline = time.monotonic() + seconds
+        while True:
+            models = self.ok("GET", "/v1/status")["models"]
+            if {m["kind"] for m in models} == {"embedder", "generator"}:
+                return {m["kind"]: m["name"] for m in models}
+            assert time.monotonic() < deadline, f"no models after {seconds} s:\n{self.tail()}"
+            time.sleep(0.05)
 
     def tail(self):
         text = self.data.with_suffix(".log").read_text(errors="replace")
