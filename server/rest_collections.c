@@ -3,8 +3,13 @@
  * What a collection was made with is shown as it was given. Clients expect settings that were not
  * given to be there as well: the tables below hold what then is in force, or, for settings that
  * have no counterpart here, the value that clients know as their default. */
+#include "base/clock.h"
 #include "server/rest_call.h"
 #include "server/rest_routes.h"
+
+/* What a collection's state waits for shards that do not answer: a shard that is away is itself the
+ * news, and clients give a request 5 s unless they are told otherwise. */
+#define INFO_WAIT_NS UINT64_C(3000000000)
 
 /* --- names ---------------------------------------------------------------------------------- */
 
@@ -263,7 +268,11 @@ enum shoal_err rest_get_collection(struct rest_call *call)
     if (rc != SHOAL_OK) {
         return rc;
     }
-    rc = gateway_collection_info(call->gateway, rest_param(call, 0), call->ctx.deadline_ns, &info,
+    uint64_t deadline_ns = clock_mono_ns(clock_real()) + INFO_WAIT_NS;
+    if (deadline_ns > call->ctx.deadline_ns) {
+        deadline_ns = call->ctx.deadline_ns;
+    }
+    rc = gateway_collection_info(call->gateway, rest_param(call, 0), deadline_ns, &info,
                                  &call->why);
     if (rc == SHOAL_OK) {
         const struct json_value given = json_root(doc);

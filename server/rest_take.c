@@ -85,10 +85,11 @@ enum shoal_err rest_walk_keys(const struct rest_parser *p, struct json_value v,
         if (k == keys_len) {
             return rest_unknown_key(p, name);
         }
-        const size_t main = keys[k].alias ? k - 1 : k;
-        const uint32_t bit = UINT32_C(1) << main;
+        assert(k > 0 || !keys[k].alias);
+        const size_t first = k - keys[k].alias; /* of the names it may have */
+        const uint32_t bit = UINT32_C(1) << first;
         if ((seen & bit) != 0) {
-            return err_set(p->why, SHOAL_EPARSE, "key \"%s\" is given twice", keys[main].name);
+            return err_set(p->why, SHOAL_EPARSE, "key \"%s\" is given twice", keys[first].name);
         }
         seen |= bit;
         given |= json_kind(member) == JSON_NULL ? 0 : bit;
@@ -248,6 +249,7 @@ enum shoal_err rest_take_ids(const struct rest_parser *p, struct json_value v, v
     if (rc != SHOAL_OK) {
         return rc;
     }
+    assert(room != NULL);
     struct point_id *ids = room;
     struct json_value item;
     size_t i = 0;

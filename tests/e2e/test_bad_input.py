@@ -3,6 +3,7 @@ that nothing was changed by any of them."""
 
 import http.client
 import json
+import socket
 
 import pytest
 from shoald import Shoald
@@ -593,8 +594,7 @@ def test_bad_collections_are_not_made(server, name, body, status, code, text):
     refused(server, "PUT", f"/collections/{name}", body, status, code, text)
 
 
-def test_a_body_over_the_limit_is_refused(server):
-    """By its announced length, before it is sent; and when it comes in pieces of unknown number."""
+def test_a_body_over_the_limit_is_refused_before_it_is_sent(server):
     host, port = server.http.rsplit(":", 1)
     connection = http.client.HTTPConnection(host, int(port), timeout=30)
     connection.putrequest("PUT", f"{C}/points")
@@ -604,6 +604,21 @@ def test_a_body_over_the_limit_is_refused(server):
     assert answer.status == 413
     assert json.loads(answer.read())["status"]["code"] == "too_big"
     connection.close()
+    assert stored(server) == KEPT
+
+
+def test_a_body_of_unannounced_length_is_refused_when_it_is_over_the_limit(server):
+    host, port = server.http.rsplit(":", 1)
+    piece = b"%x\r\n%s\r\n" % (1 << 20, b" " * (1 << 20))
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(
+            f"PUT {C}/points HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+        )
+        for _ in range((BODY_MAX >> 20) + 1):
+            connection.sendall(piece)
+        connection.sendall(b"0\r\n\r\n")
+        head = connection.recv(64)
+    assert head.startswith(b"HTTP/1.1 413 ")
     assert stored(server) == KEPT
 
 

@@ -296,6 +296,22 @@ def test_settings_are_echoed(client, name):
     assert client.query_points(name, query=[1, 2, 3, 4], using="").points[0].id == 1
 
 
+def test_a_lost_node_shows_in_the_state_of_a_collection(tmp_path):
+    with Shoald(tmp_path / "a", name="a") as first:
+        second = Shoald(tmp_path / "b", roles="gateway,node", join=first.nng, name="b").start()
+        client = QdrantClient(url=f"http://{first.http}", timeout=30)
+        config = models.VectorParams(size=2, distance=models.Distance.DOT)
+        client.create_collection("c", vectors_config=config, shard_number=2)
+        client.upsert("c", [models.PointStruct(id=i, vector=[i, 1]) for i in range(100)])
+        assert client.get_collection("c").points_count == 100
+        second.kill()
+        info = client.get_collection("c")
+        assert info.status == models.CollectionStatus.RED
+        assert info.optimizer_status.error.startswith("shard ")
+        assert 0 < info.points_count < 100
+        client.close()
+
+
 # --- searches ---------------------------------------------------------------------------------
 
 
