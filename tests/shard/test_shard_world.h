@@ -11,6 +11,8 @@
 #include "shard/log_store.h"
 #include "shard/shard.h"
 
+#include <sched.h>
+
 #define WORLD_POINTS 8192u
 #define WORLD_DIM 16u
 #define WORLD_CENTERS 20u
@@ -283,6 +285,69 @@ static inline uint64_t world_hash(struct world *w)
         fail_msg("%s", why.text);
     }
     return hash;
+}
+
+static inline struct shard_info world_info(struct world *w)
+{
+    struct shard_info info;
+    shard_info(w->shard, &info);
+    return info;
+}
+
+/* Waits until the builder has nothing more to do. */
+static inline void world_await_green(struct world *w)
+{
+    const uint64_t deadline_ns = world_seconds_from_now(60);
+    while (world_info(w).status == SHARD_YELLOW) {
+        assert_true(clock_mono_ns(clock_real()) < deadline_ns);
+        (void)sched_yield();
+    }
+    if (world_info(w).status != SHARD_GREEN) {
+        fail_msg("%s", world_info(w).trouble);
+    }
+}
+
+/* Each point of the model, and no other, as it is. */
+static inline void world_assert_model(struct world *w)
+{
+    struct arena arena;
+    struct point_id ids[WORLD_BATCH];
+    struct shard_record records[WORLD_BATCH];
+    const struct shard_fetch what = { .with_vector = true };
+    arena_init(&arena, 64u << 20);
+    for (uint32_t from = 0; from < WORLD_POINTS; from += WORLD_BATCH) {
+        uint32_t len = WORLD_POINTS - from < WORLD_BATCH ? WORLD_POINTS - from : WORLD_BATCH;
+        for (uint32_t i = 0; i < len; i++) {
+            ids[i] = world_id(from + i);
+        }
+        assert_int_equal(shard_fetch(w->shard, ids, len, &what, &arena, records, NULL), SHOAL_OK);
+        for (uint32_t i = 0; i < len; i++) {
+            const struct world_point *p = &w->points[from + i];
+            assert_int_equal(records[i].found, p->exists);
+            if (p->exists) {
+                assert_memory_equal(records[i].vector, p->vector, sizeof(p->vector));
+            }
+        }
+        arena_reset(&arena);
+    }
+    arena_release(&arena);
+    world_verify(w);
+}
+
+static inline bool world_count_name(void *arg, const char *name)
+{
+    (void)name;
+    ++*(uint64_t *)arg;
+    return true;
+}
+
+static inline uint64_t world_files(const struct world *w)
+{
+    char dir[DISK_PATH_MAX + 64];
+    uint64_t n = 0;
+    (void)snprintf(dir, sizeof(dir), "%s/segments", w->shard_dir);
+    assert_int_equal(disk_real()->list_dir(NULL, dir, world_count_name, &n, NULL), SHOAL_OK);
+    return n;
 }
 
 #endif
