@@ -94,6 +94,7 @@ struct shard {
     /* Admission of writes (shard_write.c), in estimated bytes. */
     _Atomic int64_t growth_budget;    /* left before room is measured again */
     _Atomic int64_t growth_under_way; /* proposed and not yet answered */
+    atomic_bool growth_scarce;        /* as measured last */
 };
 
 /* --- shard.c ---------------------------------------------------------------------------------- */
@@ -142,6 +143,10 @@ struct shard_view {
 SHOAL_MUST_CHECK enum shoal_err shard__view_begin(struct shard *s, struct shard_view *v,
                                                   struct errbuf *why);
 void shard__view_end(struct shard_view *v); /* a zeroed one is fine */
+
+/* As shard_count, for a caller that is inside. */
+enum shoal_err shard__count(struct shard *s, const struct generation *g, struct slice filter,
+                            uint64_t *out, struct errbuf *why);
 
 /* Does the stored payload (may be empty) match? SHOAL_ECORRUPT when it is no JSON object. */
 enum shoal_err shard__matches(const struct filter *f, const struct point_id *id,

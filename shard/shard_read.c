@@ -258,7 +258,8 @@ static enum shoal_err count(struct shard *s, const struct filter *filter, uint64
     return SHOAL_OK;
 }
 
-enum shoal_err shard_count(struct shard *s, struct slice text, uint64_t *out, struct errbuf *why)
+enum shoal_err shard__count(struct shard *s, const struct generation *g, struct slice text,
+                            uint64_t *out, struct errbuf *why)
 {
     *out = 0;
     struct filter *filter;
@@ -266,13 +267,19 @@ enum shoal_err shard_count(struct shard *s, struct slice text, uint64_t *out, st
     if (rc != SHOAL_OK) {
         return rc;
     }
-    struct generation *g = shard__enter(s);
     if (filter == NULL || filter_is_empty(filter)) {
         *out = g->points + s->lost_points;
     } else {
         rc = count(s, filter, out, why);
     }
-    shard__leave(s, g);
     filter_free(filter);
+    return rc;
+}
+
+enum shoal_err shard_count(struct shard *s, struct slice filter, uint64_t *out, struct errbuf *why)
+{
+    struct generation *g = shard__enter(s);
+    enum shoal_err rc = shard__count(s, g, filter, out, why);
+    shard__leave(s, g);
     return rc;
 }

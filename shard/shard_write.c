@@ -11,8 +11,9 @@
  *
  * The disk is asked when the budget is used up, and at most half of what is free is given out
  * before it is asked again: far from full that is hardly ever, near to full with nearly every
- * write. Operations that only take away are never refused here. Nothing has to be reset when there
- * is room again: the next write asks. */
+ * write. What is logged and not yet applied shows in no measure, so near to full a write that asked
+ * for durability alone waits until it is applied, too. Operations that only take away are never
+ * refused here. Nothing has to be reset when there is room again: the next write asks. */
 #include "base/mem.h"
 #include "shard/shard_private.h"
 
@@ -21,10 +22,22 @@
 /* Ids and payload slices of OP_POINTS_MAX points, and rows that had to be aligned. */
 #define DECODE_BYTES_MAX (2 * (size_t)RLOG_ENTRY_MAX)
 /* An operation in state.mdb: values take part of a page, pages are copied when they change. */
-#define COST_FACTOR 3u
-#define COST_LEAST (64u << 10)
+#define COST_FACTOR 3
+#define COST_LEAST (64 << 10)
+#define COST_POINT 64u
 /* Others write to the same disk, so no measure of it is good for ever. */
 #define BUDGET_BYTES_MAX ((int64_t)1 << 30)
+/* With less room than the log may hold in its queue, every write waits until it is applied. */
+#define SCARCE_BYTES ((int64_t)RLOG_QUEUE_BYTES_MAX)
+
+struct writing {
+    struct shard *s;
+    struct slice bytes;
+    struct op op;
+    enum shard_until until;
+    uint64_t deadline_ns;
+    const struct generation *inside; /* as the call came in */
+};
 
 /* --- admission -------------------------------------------------------------------------------- */
 
@@ -57,8 +70,12 @@ static enum shoal_err measure_room(struct shard *s, int64_t *out, struct errbuf 
     }
     struct store_stats stats;
     store_stats(state_store(s->state), &stats);
+    if (stats.map_bytes == 0) {
+        return err_set(why, SHOAL_ENOMEM, "out of memory to measure a shard");
+    }
     const int64_t inside = as_bytes(stats.free_bytes);
     const int64_t map = as_bytes(s->config.map_bytes_max) - as_bytes(stats.used_bytes) + inside;
+    /* The log writes as much to the same disk. */
     const int64_t on_disk = as_bytes(space.free_bytes) / 2 + inside;
     const int64_t under_way = atomic_load(&s->growth_under_way);
     *out = (map < on_disk ? map : on_disk) - (int64_t)STORE_RESERVE_BYTES - under_way;
@@ -81,20 +98,45 @@ static enum shoal_err admit(struct shard *s, int64_t cost, struct errbuf *why)
                        "shard %" PRIu64 " has no room for more; delete something, or make room",
                        s->config.id);
     }
-    room = (room - cost) / 2;
-    atomic_store(&s->growth_budget, room < BUDGET_BYTES_MAX ? room : BUDGET_BYTES_MAX);
+    room -= cost;
+    atomic_store(&s->growth_scarce, room < SCARCE_BYTES);
+    atomic_store(&s->growth_budget, room / 2 < BUDGET_BYTES_MAX ? room / 2 : BUDGET_BYTES_MAX);
     return SHOAL_OK;
 }
 
-/* --- proposal --------------------------------------------------------------------------------- */
+/* When this many points take the operation's payload. */
+static int64_t cost_of(const struct writing *w, uint64_t points)
+{
+    uint64_t bytes = w->bytes.len;
+    uint64_t written = 0;
+    if (w->op.kind != OP_UPSERT && points > 0 &&
+        __builtin_mul_overflow(points, w->op.payloads[0].len + COST_POINT, &written)) {
+        written = INT64_MAX;
+    }
+    bytes = written > INT64_MAX / 2 / COST_FACTOR ? INT64_MAX / 2 / COST_FACTOR : bytes + written;
+    return (int64_t)bytes * COST_FACTOR + COST_LEAST;
+}
 
-struct writing {
-    struct shard *s;
-    struct slice bytes;
-    struct op op;
-    enum shard_until until;
-    uint64_t deadline_ns;
-};
+/* A filter may choose any number of points: they are counted only when there is no room for all. */
+static enum shoal_err admit_op(const struct writing *w, int64_t *cost, struct errbuf *why)
+{
+    struct shard *s = w->s;
+    const bool by_filter = w->op.filter.len > 0;
+    uint64_t points = by_filter ? w->inside->points : w->op.points_len;
+    *cost = cost_of(w, points);
+    enum shoal_err rc = admit(s, *cost, why);
+    if (rc != SHOAL_EFULL || !by_filter) {
+        return rc;
+    }
+    rc = shard__count(s, w->inside, w->op.filter, &points, why);
+    if (rc != SHOAL_OK) {
+        return rc;
+    }
+    *cost = cost_of(w, points);
+    return admit(s, *cost, why);
+}
+
+/* --- proposal --------------------------------------------------------------------------------- */
 
 /* What came of the operation when it was applied; SHOAL_ENOTFOUND when it was not. */
 static enum shoal_err recall(const struct writing *w, struct state_outcome *out, struct errbuf *why)
@@ -143,14 +185,15 @@ static enum shoal_err propose(const struct writing *w, struct shard_written *out
     return rc == SHOAL_OK ? answer_again(&outcome, out, why) : SHOAL_OK;
 }
 
-static enum shoal_err propose_growth(const struct writing *w, struct shard_written *out,
+static enum shoal_err propose_growth(struct writing *w, struct shard_written *out,
                                      struct errbuf *why)
 {
     struct shard *s = w->s;
-    const int64_t cost = (int64_t)w->bytes.len * COST_FACTOR + COST_LEAST;
-    enum shoal_err rc = admit(s, cost, why);
+    int64_t cost = 0;
+    enum shoal_err rc = admit_op(w, &cost, why);
     if (rc == SHOAL_OK) {
         atomic_fetch_add(&s->growth_under_way, cost);
+        w->until = atomic_load(&s->growth_scarce) ? SHARD_VISIBLE : w->until;
         rc = propose(w, out, why);
         atomic_fetch_sub(&s->growth_under_way, cost);
     }
@@ -188,8 +231,10 @@ enum shoal_err shard_write(struct shard *s, struct slice op, enum shard_until un
     *out = (struct shard_written){ .index = 0 };
     struct arena arena;
     arena_init(&arena, DECODE_BYTES_MAX);
-    struct writing w = { .s = s, .bytes = op, .until = until, .deadline_ns = deadline_ns };
     struct generation *inside = shard__enter(s);
+    struct writing w = {
+        .s = s, .bytes = op, .until = until, .deadline_ns = deadline_ns, .inside = inside
+    };
     enum shoal_err rc = write_op(&w, &arena, out, why);
     shard__leave(s, inside);
     arena_release(&arena);

@@ -427,6 +427,33 @@ static void test_full_map_refuses_growth_and_takes_deletes(void **state)
     free(text);
 }
 
+/* What a filter chooses takes the payload many times over; what it does not choose costs nothing.
+ */
+static void test_room_is_asked_for_every_point_that_takes_a_payload(void **state)
+{
+    enum { TEXT = 200000, POINTS = 100 };
+    struct rig *r = *state;
+    struct errbuf why;
+    char *text = malloc(TEXT);
+    assert_non_null(text);
+    memset(text, 'x', TEXT);
+    memcpy(text, "{\"t\":\"", 6);
+    memcpy(text + TEXT - 2, "\"}", 2);
+    const struct slice payload = slice_make(text, TEXT);
+    rig_close(r);
+    assert_int_equal(shard_remove(&r->config, NULL), SHOAL_OK);
+    r->config.map_bytes_max = 24u << 20;
+    rig_open(r);
+    rig_upsert_many(r, 1, POINTS);
+    const struct op all = rig_filter_op(OP_SET_PAYLOAD, "{}", &payload);
+    assert_int_equal(rig_refused(r, &all, &why), SHOAL_EFULL);
+    const struct op two = rig_filter_op(OP_SET_PAYLOAD, "{\"must\":[{\"has_id\":[3,4]}]}",
+                                        &payload);
+    assert_int_equal(rig_do(r, &two), 2);
+    (void)rig_expect(r, point_id_num(5), 5, "");
+    free(text);
+}
+
 /* --- out of memory ---------------------------------------------------------------------------- */
 
 static void test_open_survives_each_failed_allocation(void **state)
@@ -480,6 +507,7 @@ int main(void)
         TEST(test_metrics_count_what_is_applied),
         TEST(test_full_disk_refuses_growth_and_takes_deletes),
         TEST(test_full_map_refuses_growth_and_takes_deletes),
+        TEST(test_room_is_asked_for_every_point_that_takes_a_payload),
         TEST(test_open_survives_each_failed_allocation),
 #undef TEST
     };
