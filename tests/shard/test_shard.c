@@ -454,6 +454,85 @@ static void test_room_is_asked_for_every_point_that_takes_a_payload(void **state
     free(text);
 }
 
+/* --- closing ---------------------------------------------------------------------------------- */
+
+/* A write that is held inside by the disk it asks. */
+struct held {
+    struct rig *r;
+    struct mutex lock;
+    struct cond changed;
+    bool inside, release, closed;
+    enum shoal_err rc;
+};
+
+static struct held held;
+
+static enum shoal_err slow_space(void *arg, const char *path, struct disk_space *out,
+                                 struct errbuf *why)
+{
+    mutex_lock(&held.lock);
+    held.inside = true;
+    cond_broadcast(&held.changed);
+    while (!held.release) {
+        cond_wait(&held.changed, &held.lock);
+    }
+    mutex_unlock(&held.lock);
+    return disk_real()->space(arg, path, out, why);
+}
+
+static void held_write(void *arg)
+{
+    struct errbuf why;
+    const struct slice none = SLICE_LIT("");
+    (void)arg;
+    held.rc = fill_some(held.r, 1, &none, &why);
+}
+
+static void held_close(void *arg)
+{
+    (void)arg;
+    shard_close(held.r->shard);
+    mutex_lock(&held.lock);
+    held.closed = true;
+    mutex_unlock(&held.lock);
+}
+
+static void test_close_waits_for_a_call_inside(void **state)
+{
+    struct rig *r = *state;
+    struct disk disk = *disk_real();
+    struct thread writer = { 0 };
+    struct thread closer = { 0 };
+    disk.space = slow_space;
+    rig_close(r);
+    r->config.disk = &disk;
+    rig_open(r);
+    held = (struct held){ .r = r, .rc = SHOAL_EINVAL };
+    mutex_init(&held.lock);
+    cond_init(&held.changed);
+    assert_int_equal(thread_start(&writer, "writer", held_write, NULL, NULL), SHOAL_OK);
+    mutex_lock(&held.lock);
+    while (!held.inside) {
+        cond_wait(&held.changed, &held.lock);
+    }
+    mutex_unlock(&held.lock);
+    assert_int_equal(thread_start(&closer, "closer", held_close, NULL, NULL), SHOAL_OK);
+    mutex_lock(&held.lock);
+    assert_false(held.closed);
+    held.release = true;
+    cond_broadcast(&held.changed);
+    mutex_unlock(&held.lock);
+    thread_join(&writer);
+    thread_join(&closer);
+    assert_int_equal(held.rc, SHOAL_OK);
+    r->shard = NULL;
+    cond_release(&held.changed);
+    mutex_release(&held.lock);
+    r->config.disk = disk_real();
+    rig_open(r);
+    (void)rig_expect(r, point_id_num(1), 1, "");
+}
+
 /* --- out of memory ---------------------------------------------------------------------------- */
 
 static void test_open_survives_each_failed_allocation(void **state)
@@ -508,6 +587,7 @@ int main(void)
         TEST(test_full_disk_refuses_growth_and_takes_deletes),
         TEST(test_full_map_refuses_growth_and_takes_deletes),
         TEST(test_room_is_asked_for_every_point_that_takes_a_payload),
+        TEST(test_close_waits_for_a_call_inside),
         TEST(test_open_survives_each_failed_allocation),
 #undef TEST
     };

@@ -2,6 +2,8 @@
  * once. */
 #include "test_shard_rig.h"
 
+#include "shard/shard_private.h"
+
 /* --- upsert ----------------------------------------------------------------------------------- */
 
 static void test_upsert_inserts_and_replaces_whole_points(void **state)
@@ -255,6 +257,36 @@ static void test_a_merge_over_the_limit_is_refused_whole(void **state)
     free(text);
 }
 
+/* --- the transaction runs again --------------------------------------------------------------- */
+
+/* The map begins at 64 MiB: a batch that meets its end is rolled back and applied anew. */
+static void test_a_map_that_grows_applies_each_operation_once(void **state)
+{
+    enum { TEXT = 900000, POINTS = 90 };
+    struct rig *r = *state;
+    struct store_stats stats;
+    char *text = malloc(TEXT + 1);
+    assert_non_null(text);
+    memset(text, 'x', TEXT);
+    memcpy(text, "{\"t\":\"", 6);
+    memcpy(text + TEXT - 2, "\"}", 3);
+    rig_upsert_many(r, 1, 200);
+    store_stats(state_store(r->shard->state), &stats);
+    const uint64_t map_before = stats.map_bytes;
+    for (uint64_t i = 1; i <= POINTS; i++) {
+        assert_int_equal(rig_upsert(r, point_id_num(i), i, text), 1);
+    }
+    store_stats(state_store(r->shard->state), &stats);
+    assert_true(stats.map_bytes > map_before);
+    assert_int_equal(rig_info(r).growing_rows, 200 + POINTS);
+    assert_int_equal(rig_info(r).points, 200);
+    rig_verify(r);
+    rig_reopen(r);
+    assert_int_equal(rig_info(r).points, 200);
+    (void)rig_expect(r, point_id_num(POINTS), POINTS, text);
+    free(text);
+}
+
 /* --- operation ids ---------------------------------------------------------------------------- */
 
 static void test_a_retry_applies_once_and_answers_the_same(void **state)
@@ -370,6 +402,7 @@ int main(void)
         TEST(test_payload_operation_on_a_missing_point_changes_nothing),
         TEST(test_unfit_payload_operations_are_refused),
         TEST(test_a_merge_over_the_limit_is_refused_whole),
+        TEST(test_a_map_that_grows_applies_each_operation_once),
         TEST(test_a_retry_applies_once_and_answers_the_same),
         TEST(test_a_retry_of_a_refused_operation_is_refused_again),
         TEST(test_retries_that_race_are_applied_once),

@@ -254,7 +254,7 @@ static inline uint64_t rig_expect(struct rig *r, struct point_id id, uint64_t se
 {
     float v[RIG_DIM];
     struct arena arena;
-    arena_init(&arena, 1u << 20);
+    arena_init(&arena, 8u << 20);
     struct shard_record record = rig_fetch(r, &arena, id);
     rig_vector(seed, v);
     assert_true(record.found);
