@@ -118,7 +118,12 @@ void front_points_answer(struct gateway *g, struct transport_exchange *x, const 
     r.ctx = (struct query_context){ .deadline_ns = deadline_ns,
                                     .trace_id = f->trace_id,
                                     .arena = &r.arena };
-    enum shoal_err rc = f->kind == WIRE_UPSERT ? upsert(&r) : search(&r);
+    const struct limit_cost cost = { .amount = { [LIMIT_REQUESTS] = 1 } };
+    struct limit_decision decision;
+    enum shoal_err rc = gateway_admit(g, GATEWAY_TENANT_DEFAULT, &cost, &decision, &r.why);
+    if (rc == SHOAL_OK) {
+        rc = f->kind == WIRE_UPSERT ? upsert(&r) : search(&r);
+    }
     if (rc != SHOAL_OK) {
         buf_reset(&r.reply);
         (void)frame_encode_error(&r.reply, f->kind, f->trace_id, rc, err_why(&r.why, rc));

@@ -275,6 +275,39 @@ enum shoal_err gateway_collection_info(struct gateway *g, struct slice name, uin
     return rc;
 }
 
+/* --- admission ------------------------------------------------------------------------------ */
+
+static enum shoal_err refuse(const struct limit_decision *d, struct errbuf *why)
+{
+    const struct limit_rule *rule = d->refused_by;
+    assert(!d->allowed && rule != NULL);
+    uint64_t wait_s = limit_retry_after_s(d);
+    if (wait_s == 0) {
+        return err_set(why, SHOAL_ELIMITED,
+                       "the limit \"%s\" never holds so many %s at once: it holds %" PRIu64,
+                       rule->name, limit_unit_name(rule->unit), rule->burst);
+    }
+    return err_set(why, SHOAL_ELIMITED,
+                   "the limit \"%s\" of %" PRIu64 " %s in %" PRIu32 " s is used up; repeat in "
+                   "%" PRIu64 " s",
+                   rule->name, rule->quota, limit_unit_name(rule->unit), rule->window_s, wait_s);
+}
+
+enum shoal_err gateway_admit(struct gateway *g, struct slice tenant, const struct limit_cost *cost,
+                             struct limit_decision *out, struct errbuf *why)
+{
+    *out = (struct limit_decision){ .allowed = true };
+    if (g->config.limiter == NULL) {
+        return SHOAL_OK;
+    }
+    enum shoal_err rc = limiter_check(g->config.limiter, tenant, cost,
+                                      clock_mono_ns(g->config.clock), out);
+    if (rc != SHOAL_OK) {
+        return err_set(why, rc, "the limits cannot be asked: %s", err_text(rc));
+    }
+    return out->allowed ? SHOAL_OK : refuse(out, why);
+}
+
 /* --- life and the rest ---------------------------------------------------------------------- */
 
 enum shoal_err gateway_new(const struct gateway_config *config, struct gateway **out)

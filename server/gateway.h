@@ -14,6 +14,7 @@
 #include "base/metrics.h"
 #include "base/rand.h"
 #include "base/slice.h"
+#include "limit/limit.h"
 #include "query/collection.h"
 #include "server/catalog.h"
 
@@ -21,8 +22,10 @@
 #include <stdint.h>
 
 struct gateway;
-struct limiter;
 struct generators;
+
+/* Whose budget a request counts against that comes without a key. */
+#define GATEWAY_TENANT_DEFAULT SLICE_LIT("default")
 
 /* --- collections ---------------------------------------------------------------------------- */
 
@@ -53,6 +56,15 @@ SHOAL_MUST_CHECK enum shoal_err gateway_collection_info(struct gateway *g, struc
                                                         uint64_t deadline_ns,
                                                         struct gateway_collection_info *out,
                                                         struct errbuf *why);
+
+/* --- admission ------------------------------------------------------------------------------- */
+
+/* Takes a cost from the tenant's budget, or nothing. SHOAL_ELIMITED: the text names the rule and
+ * says when to come again. *out tells more, for the fields of an answer; without limits it is empty
+ * and everything is allowed. */
+SHOAL_MUST_CHECK enum shoal_err gateway_admit(struct gateway *g, struct slice tenant,
+                                              const struct limit_cost *cost,
+                                              struct limit_decision *out, struct errbuf *why);
 
 /* --- what the fronts need beside ------------------------------------------------------------- */
 

@@ -114,7 +114,7 @@ static struct slice tenant_of(const struct http_request *req)
         memcmp(key.data, bearer, sizeof(bearer) - 1) == 0) {
         return slice_make(key.data + sizeof(bearer) - 1, key.len - (sizeof(bearer) - 1));
     }
-    return SLICE_LIT("default");
+    return GATEWAY_TENANT_DEFAULT;
 }
 
 static enum shoal_err find_route(const struct http_request *req, struct rest_admission *a,
@@ -141,8 +141,7 @@ static enum shoal_err find_route(const struct http_request *req, struct rest_adm
 static enum shoal_err check_limits(struct rest *r, struct rest_admission *a, struct arena *arena,
                                    struct errbuf *why)
 {
-    struct limiter *limiter = gateway_limiter(r->config.gateway);
-    if (limiter == NULL) {
+    if (gateway_limiter(r->config.gateway) == NULL) {
         return SHOAL_OK;
     }
     a->limits = arena_array(arena, REST_LIMITS_LEN, sizeof(*a->limits));
@@ -152,14 +151,8 @@ static enum shoal_err check_limits(struct rest *r, struct rest_admission *a, str
     if ((a->route->flags & (ROUTE_INLINE | ROUTE_FREE)) != 0) {
         return SHOAL_OK;
     }
-    struct limit_decision *d = &a->limits[REST_LIMIT_REQUEST];
     const struct limit_cost cost = { .amount = { [LIMIT_REQUESTS] = 1 } };
-    enum shoal_err rc = limiter_check(limiter, a->tenant, &cost,
-                                      clock_mono_ns(gateway_clock(r->config.gateway)), d);
-    if (rc != SHOAL_OK) {
-        return err_set(why, rc, "the limits cannot be asked: %s", err_text(rc));
-    }
-    return d->allowed ? SHOAL_OK : rest_limited(d, why);
+    return gateway_admit(r->config.gateway, a->tenant, &cost, &a->limits[REST_LIMIT_REQUEST], why);
 }
 
 enum shoal_err rest_admit(struct rest *r, struct http_request *req,

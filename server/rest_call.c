@@ -81,23 +81,18 @@ static uint64_t most_allowed(const struct limit_decision *d, uint64_t estimate)
 
 enum shoal_err rest_reserve_tokens(struct rest_call *call, uint64_t estimate)
 {
-    struct limiter *limiter = gateway_limiter(call->gateway);
-    if (limiter == NULL) {
+    if (gateway_limiter(call->gateway) == NULL) {
         return SHOAL_OK;
     }
     struct limit_decision *d = &call->limits[REST_LIMIT_TOKENS];
-    uint64_t now_ns = clock_mono_ns(gateway_clock(call->gateway));
     struct limit_cost cost = { .amount = { [LIMIT_GENERATED_TOKENS] = estimate } };
-    enum shoal_err rc = limiter_check(limiter, call->tenant, &cost, now_ns, d);
-    if (rc == SHOAL_OK && !d->allowed && d->retry_after_ms == LIMIT_NEVER) {
+    enum shoal_err rc = gateway_admit(call->gateway, call->tenant, &cost, d, &call->why);
+    if (rc == SHOAL_ELIMITED && d->retry_after_ms == LIMIT_NEVER) {
         /* The estimate is a guess: what it is over the brim is settled when it is known. */
         cost.amount[LIMIT_GENERATED_TOKENS] = most_allowed(d, estimate);
-        rc = limiter_check(limiter, call->tenant, &cost, now_ns, d);
+        rc = gateway_admit(call->gateway, call->tenant, &cost, d, &call->why);
     }
-    if (rc != SHOAL_OK) {
-        return err_set(&call->why, rc, "the limits cannot be asked: %s", err_text(rc));
-    }
-    return d->allowed ? SHOAL_OK : rest_limited(d, &call->why);
+    return rc;
 }
 
 void rest_settle_tokens(struct rest_call *call, uint64_t actual)

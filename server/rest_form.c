@@ -104,22 +104,6 @@ enum shoal_err rest_form_error(enum route_form form, struct buf *out, enum shoal
 
 /* --- limits --------------------------------------------------------------------------------- */
 
-enum shoal_err rest_limited(const struct limit_decision *d, struct errbuf *why)
-{
-    const struct limit_rule *rule = d->refused_by;
-    assert(!d->allowed && rule != NULL);
-    uint64_t wait_s = limit_retry_after_s(d);
-    if (wait_s == 0) {
-        return err_set(why, SHOAL_ELIMITED,
-                       "the limit \"%s\" never holds so many %s at once: it holds %" PRIu64,
-                       rule->name, limit_unit_name(rule->unit), rule->burst);
-    }
-    return err_set(why, SHOAL_ELIMITED,
-                   "the limit \"%s\" of %" PRIu64 " %s in %" PRIu32 " s is used up; repeat in "
-                   "%" PRIu64 " s",
-                   rule->name, rule->quota, limit_unit_name(rule->unit), rule->window_s, wait_s);
-}
-
 /* Adds what `print` says of all checks as one field; a field that does not fit is left out. */
 static void add_field(struct http_response *res, struct arena *arena, const char *name,
                       const struct limit_decision *limits,

@@ -50,8 +50,6 @@ unsigned rest_form_status(enum route_form form, enum shoal_err code);
 enum shoal_err rest_form_error(enum route_form form, struct buf *out, enum shoal_err code,
                                const char *text, double seconds);
 
-/* Says which rule refused, and when to come again. Returns SHOAL_ELIMITED. */
-enum shoal_err rest_limited(const struct limit_decision *d, struct errbuf *why);
 /* RateLimit, RateLimit-Policy and, when a check refused, Retry-After. `limits` may be NULL. */
 void rest_add_limit_fields(struct http_response *res, struct arena *arena,
                            const struct limit_decision *limits);

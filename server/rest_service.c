@@ -5,6 +5,8 @@
 
 /* The version of the API that clients of it ask for, and hold against their own. */
 #define API_VERSION "1.18.0"
+/* How long the status waits for the shards of one collection. */
+#define STATUS_WAIT_MS 500
 /* Models told of by the status. */
 #define MODELS_MAX_TOLD 64
 
@@ -158,8 +160,10 @@ static void put_collection(struct rest_call *call, const char *name)
     struct json_writer *w = &call->w;
     struct gateway_collection_info info;
     struct errbuf why = { 0 };
-    enum shoal_err rc = gateway_collection_info(call->gateway, slice_from_str(name),
-                                                call->ctx.deadline_ns, &info, &why);
+    uint64_t until_ns = clock_mono_ns(clock_real()) + STATUS_WAIT_MS * UINT64_C(1000000);
+    enum shoal_err rc = gateway_collection_info(
+        call->gateway, slice_from_str(name),
+        until_ns < call->ctx.deadline_ns ? until_ns : call->ctx.deadline_ns, &info, &why);
     json_begin_object(w);
     put_text(w, "name", name);
     put_text(w, "status", rc == SHOAL_OK ? status_word(info.status) : "red");
