@@ -360,6 +360,19 @@ static void tell_trouble(struct shard *s, struct shard_info *out)
     }
 }
 
+/* Whether a segment is being built, and why that fails for now. */
+static bool tell_building(struct shard *s, struct shard_info *out)
+{
+    const struct shard_builder *b = &s->builder;
+    mutex_lock(&s->lock);
+    const bool active = b->active;
+    if (b->failures > 0) {
+        (void)snprintf(out->trouble, sizeof(out->trouble), "%.255s", err_why(&b->why, b->rc));
+    }
+    mutex_unlock(&s->lock);
+    return active;
+}
+
 void shard_info(struct shard *s, struct shard_info *out)
 {
     *out = (struct shard_info){ .status = SHARD_GREEN };
@@ -373,12 +386,9 @@ void shard_info(struct shard *s, struct shard_info *out)
     store_stats(state_store(s->state), &stats);
     out->disk_bytes += stats.used_bytes;
     tell_trouble(s, out);
-    mutex_lock(&s->lock);
-    waiting = waiting || s->builder.active;
-    mutex_unlock(&s->lock);
     if (out->trouble[0] != '\0') {
         out->status = SHARD_RED;
-    } else if (waiting) {
+    } else if (tell_building(s, out) || waiting) {
         out->status = SHARD_YELLOW;
     }
     shard__leave(s, g);

@@ -170,7 +170,7 @@ enum shard_status { SHARD_GREEN, SHARD_YELLOW, SHARD_GREY, SHARD_RED };
 
 struct shard_info {
     enum shard_status status;  /* yellow: rows wait to be indexed; red: a part is out of service */
-    char trouble[256];         /* why red; empty otherwise */
+    char trouble[256];         /* why red, or why building fails for now (yellow); or empty */
     uint64_t points;
     uint64_t indexed;          /* points in sealed segments */
     uint64_t segments;         /* sealed */

@@ -52,10 +52,12 @@ static void test_full_disk_loses_nothing_and_is_tried_again(void **state)
     assert_int_equal(shard_optimize(w->shard, world_seconds_from_now(60), &why), SHOAL_EFULL);
     assert_non_null(strstr(why.text, "no space left"));
     assert_int_equal(world_info(w).status, SHARD_YELLOW);
+    assert_non_null(strstr(world_info(w).trouble, "no space left"));
     assert_int_equal(world_files(w), 0);
     world_assert_model(w);
     atomic_store(&renames_to_fail, 1);
     world_await_green(w); /* by itself */
+    assert_string_equal(world_info(w).trouble, "");
     assert_int_equal(world_info(w).segments, 1);
     world_assert_model(w);
 }
