@@ -1,4 +1,4 @@
-/* The bytes of log.mdb. Private to the log store.
+/* The bytes of log.mdb. For the log store, and for who counts what it holds.
  *
  * Keys are big-endian so that they sort by number; values are little-endian. Each value carries a
  * checksum over itself and its key, so that a value under a wrong key is found as well. */

@@ -111,6 +111,8 @@ struct rlog_item *rlog__item_new(struct slice data);
 void rlog__answer(struct rlog *log, struct rlog_item *item, enum shoal_err rc,
                   const struct rlog_result *result);
 void rlog__answer_all(struct rlog *log, struct rlog_list *items, enum shoal_err rc);
+/* Pending proposals beyond an index. */
+void rlog__answer_after(struct rlog *log, uint64_t index, enum shoal_err rc);
 /* Proposals up to commit that asked for RLOG_COMMITTED. */
 void rlog__answer_committed(struct rlog *log, uint64_t commit);
 /* Proposals up to `last`: results[i] is of entry first + i. */

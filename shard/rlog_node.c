@@ -88,6 +88,12 @@ static enum shoal_err check_fit(const struct rlog *log, const struct log_group_s
                        ", the log ends at %" PRIu64 ": they are not of the same time",
                        log->config.group, log->applied, state->last_index);
     }
+    if (state->hard_state.commit > state->last_index) {
+        return err_set(why, SHOAL_ECORRUPT,
+                       "group %" PRIu64 ": entry %" PRIu64
+                       " was committed, and the log ends at %" PRIu64,
+                       log->config.group, state->hard_state.commit, state->last_index);
+    }
     return SHOAL_OK;
 }
 

@@ -86,23 +86,36 @@ void rlog__answer_all(struct rlog *log, struct rlog_list *items, enum shoal_err 
     }
 }
 
+void rlog__answer_after(struct rlog *log, uint64_t index, enum shoal_err rc)
+{
+    struct rlog_list all;
+    rlog__list_init(&all);
+    rlog__list_move(&log->pending, &all, SIZE_MAX);
+    for (struct rlog_item *i = rlog__list_pop(&all); i != NULL; i = rlog__list_pop(&all)) {
+        if (i->index > index) {
+            rlog__answer(log, i, rc, NULL);
+        } else {
+            rlog__list_push(&log->pending, i);
+        }
+    }
+}
+
 void rlog__answer_committed(struct rlog *log, uint64_t commit)
 {
     if (commit <= log->answered_commit) {
         return;
     }
     log->answered_commit = commit;
-    struct rlog_list rest;
-    rlog__list_init(&rest);
-    for (struct rlog_item *i = rlog__list_pop(&log->pending); i != NULL;
-         i = rlog__list_pop(&log->pending)) {
+    struct rlog_list all;
+    rlog__list_init(&all);
+    rlog__list_move(&log->pending, &all, SIZE_MAX);
+    for (struct rlog_item *i = rlog__list_pop(&all); i != NULL; i = rlog__list_pop(&all)) {
         if (i->index <= commit && i->until == RLOG_COMMITTED) {
             rlog__answer(log, i, SHOAL_OK, NULL);
         } else {
-            rlog__list_push(&rest, i);
+            rlog__list_push(&log->pending, i);
         }
     }
-    rlog__list_move(&rest, &log->pending, SIZE_MAX);
 }
 
 void rlog__answer_applied(struct rlog *log, uint64_t first, uint64_t last,

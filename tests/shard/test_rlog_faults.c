@@ -11,8 +11,14 @@
 
 #define MIB (1u << 20)
 
-/* LMDB's syncs pass here, and fail on demand. */
+/* LMDB's syncs pass here: failed and held up on demand. */
 static _Atomic int sync_failures;
+static struct {
+    struct mutex mutex;
+    struct cond changed;
+    bool held;
+    bool waiting;
+} gate;
 
 int fdatasync(int fd)
 {
@@ -20,7 +26,32 @@ int fdatasync(int fd)
         errno = EIO;
         return -1;
     }
+    mutex_lock(&gate.mutex);
+    gate.waiting = gate.held;
+    cond_broadcast(&gate.changed);
+    while (gate.held) {
+        cond_wait(&gate.changed, &gate.mutex);
+    }
+    gate.waiting = false;
+    mutex_unlock(&gate.mutex);
     return (int)syscall(SYS_fdatasync, fd);
+}
+
+static void gate_set(bool held)
+{
+    mutex_lock(&gate.mutex);
+    gate.held = held;
+    cond_broadcast(&gate.changed);
+    mutex_unlock(&gate.mutex);
+}
+
+static void gate_wait(void)
+{
+    mutex_lock(&gate.mutex);
+    while (!gate.waiting) {
+        cond_wait(&gate.changed, &gate.mutex);
+    }
+    mutex_unlock(&gate.mutex);
 }
 
 static char big_text[100 << 10];
@@ -194,6 +225,54 @@ static void test_a_machine_short_of_room_or_memory_is_tried_again(void **state)
     }
 }
 
+struct outcome {
+    _Atomic bool answered;
+    enum shoal_err rc;
+};
+
+static void keep_outcome(void *arg, enum shoal_err rc, uint64_t index,
+                         const struct rlog_result *result)
+{
+    struct outcome *o = arg;
+    (void)index;
+    (void)result;
+    o->rc = rc;
+    atomic_store(&o->answered, true);
+}
+
+/* The first proposal is synced and waits for the machine when the second finds no room. */
+static void test_what_is_taken_back_is_only_what_was_not_written(void **state)
+{
+    struct rlog_fixture *f = *state;
+    f->machine.durable_max = 0;
+    small_log(f);
+    must_propose(f, "the first of its term");
+    static char huge[12 * MIB];
+    struct outcome first = { .rc = SHOAL_OK };
+    struct outcome second = { .rc = SHOAL_OK };
+    gate_set(true);
+    assert_int_equal(rlog_propose(f->log, SLICE_LIT("written"), RLOG_APPLIED, keep_outcome, &first),
+                     SHOAL_OK);
+    gate_wait();
+    assert_int_equal(
+        rlog_propose(f->log, slice_make(huge, sizeof(huge)), RLOG_APPLIED, keep_outcome, &second),
+        SHOAL_OK);
+    test_machine_set(&f->machine, SHOAL_ENOMEM, false);
+    gate_set(false);
+    const uint64_t deadline_ns = test_deadline_ns();
+    while (!atomic_load(&second.answered)) {
+        assert_true(clock_mono_ns(clock_real()) < deadline_ns);
+    }
+    assert_int_equal(second.rc, SHOAL_EFULL);
+    assert_false(atomic_load(&first.answered));
+    test_machine_set(&f->machine, SHOAL_OK, false);
+    test_machine_wait(&f->machine, 2);
+    propose_until_taken(f);
+    assert_true(atomic_load(&first.answered));
+    assert_int_equal(first.rc, SHOAL_OK);
+    assert_int_equal(f->machine.entries, 3);
+}
+
 static void test_a_broken_machine_stops_the_group(void **state)
 {
     struct rlog_fixture *f = *state;
@@ -257,6 +336,8 @@ static void test_a_hole_in_the_log_is_refused(void **state)
 int main(void)
 {
     test_heap_install();
+    mutex_init(&gate.mutex);
+    cond_init(&gate.changed);
     memset(big_text, 'x', sizeof(big_text) - 1);
 #define TEST(function) cmocka_unit_test_setup_teardown(function, rlog_setup, rlog_teardown)
     const struct CMUnitTest tests[] = {
@@ -266,6 +347,7 @@ int main(void)
         TEST(test_a_failed_sync_stops_the_group),
         TEST(test_each_failed_allocation_refuses_or_is_made_up_for),
         TEST(test_a_machine_short_of_room_or_memory_is_tried_again),
+        TEST(test_what_is_taken_back_is_only_what_was_not_written),
         TEST(test_a_broken_machine_stops_the_group),
         TEST(test_a_hole_in_the_log_is_refused),
     };
