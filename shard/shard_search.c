@@ -7,8 +7,10 @@
  *     k winners -> ids, versions
  *
  * Nothing here waits for a writer: a generation is pinned by a counter, and state.mdb is read in a
- * transaction. Without a filter that is one transaction, at the end, for the versions of the
- * winners, which no file but state.mdb has. A point that was deleted since the generation was
+ * transaction. (With a filter it may, when a writer leaves no gap: shard__view_begin.) Without a
+ * filter that is one transaction, at the end, for the versions of the winners, which no file but
+ * state.mdb has. It is nearly all that a search costs beyond its index: 0.9 us a hit, 9.7 us of CPU
+ * for ten, at 100,000 rows of 100 components. A point that was deleted since the generation was
  * pinned is left out then; one that was written anew keeps its place, with the version it has now.
  *
  * A row among candidates goes by a code: where it lies, in 64 bits. Ties are put in the order of
