@@ -1,12 +1,14 @@
 /* Chunk: the pieces of a document that are embedded, found and cited.
  *
  * A chunk is one run of whole sentences of a section, up to a budget of words; the next one begins
- * with the last sentence of the one before, so that what a pronoun stands for is in both.
- * Neighbouring sections that are too small to stand alone share a chunk. A sentence over the budget
- * is cut between words, and a word over it between characters.
+ * with the last sentence of the one before (unless that fills a third of the budget), so that what
+ * a pronoun stands for is in both. Neighbouring sections under one parent that are too small to
+ * stand alone share a chunk, whose text then has their heading lines. A sentence over the budget is
+ * cut between lines or words, and a word over it between characters.
  *
- * Ids depend on the document's key and the chunk's heading and text alone: editing one paragraph
- * leaves the ids of chunks elsewhere as they were.
+ * Ids depend on the document's key and the chunk's heading and text alone (and on which repetition
+ * it is, when a document says the same twice): editing one paragraph leaves the ids of other
+ * sections' chunks, and of those before it, as they were. No two ids of a document are equal.
  *
  * Pure. Threads: any. */
 #ifndef SHOAL_SLM_CHUNK_H

@@ -6,8 +6,12 @@
  * are no UTF-8 become U+FFFD, control characters blanks. Plain text has one section; its paragraphs
  * end at blank lines, and nothing is guessed to be a heading.
  *
- * Input is untrusted: its size, nesting and number of sections are bounded, and what lies deeper or
- * beyond is an error, never a crash or silence.
+ * Where a page says which part is its own content (<main>), the rest is left out. A table without
+ * columns is taken for layout, and its cells for blocks.
+ *
+ * Input is untrusted: its size, nesting and number of sections are bounded, and so are the memory
+ * and the CPU time of the parsers; what lies deeper or beyond is an error, never a crash or
+ * silence.
  *
  * Pure. Threads: any. */
 #ifndef SHOAL_SLM_DOCUMENT_H

@@ -50,13 +50,6 @@ static struct glyph glyph_at(struct slice text, size_t at)
     return (struct glyph){ .code = step.kind == UTF8_CHAR ? step.code : 0xFFFD, .len = step.len };
 }
 
-static bool is_blank(uint32_t code)
-{
-    return code == ' ' || (code >= '\t' && code <= '\r') || code == 0x85 || code == 0xA0 ||
-           code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x2028 ||
-           code == 0x2029 || code == 0x202F || code == 0x205F || code == 0x3000;
-}
-
 static bool is_digit(uint32_t code)
 {
     return code >= '0' && code <= '9';
@@ -103,7 +96,7 @@ static bool is_opener(uint32_t code)
 static size_t skip_blanks(struct slice text, size_t at)
 {
     struct glyph g = glyph_at(text, at);
-    while (g.len > 0 && is_blank(g.code)) {
+    while (g.len > 0 && utf8__is_blank(g.code)) {
         at += g.len;
         g = glyph_at(text, at);
     }
@@ -113,7 +106,7 @@ static size_t skip_blanks(struct slice text, size_t at)
 static size_t skip_blanks_of_line(struct slice text, size_t at)
 {
     struct glyph g = glyph_at(text, at);
-    while (g.len > 0 && g.code != '\n' && is_blank(g.code)) {
+    while (g.len > 0 && g.code != '\n' && utf8__is_blank(g.code)) {
         at += g.len;
         g = glyph_at(text, at);
     }
@@ -123,7 +116,7 @@ static size_t skip_blanks_of_line(struct slice text, size_t at)
 static bool blank_or_end(struct slice text, size_t at)
 {
     struct glyph g = glyph_at(text, at);
-    return g.len == 0 || is_blank(g.code);
+    return g.len == 0 || utf8__is_blank(g.code);
 }
 
 /* --- words ---------------------------------------------------------------------------------- */
@@ -148,7 +141,7 @@ static bool among(const char *list, struct slice word)
 static struct slice word_before(struct slice text, size_t begin, size_t end)
 {
     size_t at = end;
-    while (at > begin && !is_blank((unsigned char)text.data[at - 1]) &&
+    while (at > begin && !utf8__is_blank((unsigned char)text.data[at - 1]) &&
            !is_opener((unsigned char)text.data[at - 1])) {
         if (end - at > WORD_BYTES_MAX) {
             return slice_make(text.data + end, 0);
@@ -221,7 +214,7 @@ static bool can_begin(struct slice text, size_t at)
         at += g.len;
         g = glyph_at(text, at);
     }
-    if (g.len == 0 || is_blank(g.code)) {
+    if (g.len == 0 || utf8__is_blank(g.code)) {
         return false;
     }
     if (g.code < 0x80) {
@@ -286,8 +279,7 @@ static bool ends_at_stop(struct slice text, size_t begin, size_t at, size_t *aft
 
 /* --- lines ---------------------------------------------------------------------------------- */
 
-/* Does a list item, a Markdown heading or a row of a table begin here? */
-static bool block_begins(struct slice text, size_t at)
+bool sentence_block_begins(struct slice text, size_t at)
 {
     struct glyph g = glyph_at(text, at);
     size_t end = at + g.len;
@@ -320,7 +312,7 @@ static bool ends_at_line(struct slice text, size_t at, bool is_block)
     if (next == text.len || text.data[next] == '\n') {
         return true;
     }
-    return (is_block && next == at + 1) || block_begins(text, next);
+    return (is_block && next == at + 1) || sentence_block_begins(text, next);
 }
 
 /* A bar between blanks parts two cells of a row. */
@@ -341,13 +333,13 @@ static bool find_begin(struct sentence_iter *it)
 {
     bool new_line = it->at == 0;
     struct glyph g = glyph_at(it->text, it->at);
-    while (g.len > 0 && is_blank(g.code)) {
+    while (g.len > 0 && utf8__is_blank(g.code)) {
         new_line = new_line || g.code == '\n';
         it->at += g.len;
         g = glyph_at(it->text, it->at);
     }
     if (g.len > 0 && new_line) {
-        it->is_block = block_begins(it->text, it->at);
+        it->is_block = sentence_block_begins(it->text, it->at);
     }
     return g.len > 0;
 }
@@ -372,7 +364,7 @@ bool sentence_next(struct sentence_iter *it, struct sentence *out)
         }
         it->is_block = it->is_block || is_cell_bar(it->text, it->at);
         it->at += g.len;
-        if (!is_blank(g.code)) {
+        if (!utf8__is_blank(g.code)) {
             out->end = it->at;
         }
     }

@@ -30,4 +30,8 @@ struct sentence_iter sentence_iter(struct slice text);
 /* False at the end. Sentences are in order, never empty, and all non-blank bytes are in one. */
 bool sentence_next(struct sentence_iter *it, struct sentence *out);
 
+/* Does a line that is a block of its own (a list item, a Markdown heading, a row that begins with a
+ * bar) begin at byte `at`? */
+bool sentence_block_begins(struct slice text, size_t at);
+
 #endif

@@ -49,6 +49,13 @@ bool utf8__valid(struct slice s)
     return true;
 }
 
+bool utf8__is_blank(uint32_t code)
+{
+    return code == ' ' || (code >= '\t' && code <= '\r') || code == 0x85 || code == 0xA0 ||
+           code == 0x1680 || (code >= 0x2000 && code <= 0x200A) || code == 0x2028 ||
+           code == 0x2029 || code == 0x202F || code == 0x205F || code == 0x3000;
+}
+
 size_t utf8__cut(struct slice s, size_t max)
 {
     if (s.len <= max) {

@@ -29,6 +29,9 @@ struct utf8_step utf8__step(const char *p, size_t n);
 
 bool utf8__valid(struct slice s);
 
+/* Space, tab, the ends of lines, and the blanks of other scripts; no-break ones too. */
+bool utf8__is_blank(uint32_t code);
+
 /* The greatest length <= max at which the text may be cut without splitting a character. */
 size_t utf8__cut(struct slice s, size_t max);
 
