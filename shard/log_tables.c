@@ -22,6 +22,7 @@ static enum shoal_err corrupt(struct errbuf *why, uint64_t group, uint64_t index
 enum shoal_err log__group_get(struct store_txn *txn, const struct log_tables *t, uint64_t group,
                               struct log_record *r, struct errbuf *why)
 {
+    r->group = (struct log_group){ .cut_index = 0 };
     char key[8];
     bytes_put_be64(key, group);
     struct slice value;
@@ -52,6 +53,7 @@ enum shoal_err log__group_put(struct store_txn *txn, const struct log_tables *t,
 static enum shoal_err run_find(struct store_cursor *c, uint64_t group, uint64_t index,
                                struct log_term_run *run, struct errbuf *why)
 {
+    *run = (struct log_term_run){ .first_index = 0 };
     char from[LOG_KEY_LEN];
     log__key(from, group, index);
     struct slice key;
@@ -345,7 +347,7 @@ static enum shoal_err runs_cut(struct store_txn *txn, const struct log_tables *t
     struct store_cursor *c = NULL;
     enum shoal_err rc = store_cursor_open(txn, t->terms, &c, why);
     if (rc == SHOAL_OK && g->cut_index < g->last_index) {
-        struct log_term_run run;
+        struct log_term_run run = { 0, 0 };
         rc = run_find(c, group, g->cut_index + 1, &run, why);
         keep = run.first_index;
     }

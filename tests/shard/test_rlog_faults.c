@@ -20,7 +20,7 @@ static struct {
     bool waiting;
 } gate;
 
-int fdatasync(int fd)
+int fdatasync(int fildes)
 {
     if (atomic_load(&sync_failures) > 0 && atomic_fetch_sub(&sync_failures, 1) > 0) {
         errno = EIO;
@@ -34,7 +34,7 @@ int fdatasync(int fd)
     }
     gate.waiting = false;
     mutex_unlock(&gate.mutex);
-    return (int)syscall(SYS_fdatasync, fd);
+    return (int)syscall(SYS_fdatasync, fildes);
 }
 
 static void gate_set(bool held)
