@@ -47,12 +47,13 @@ static void print_node(struct json_value v)
 
 static void print_collection(struct json_value v)
 {
+    struct slice trouble = cli_text(v, "trouble", "");
     begin_row("collection", v);
     print_count(v, "points", "points");
     cli_cell(cli_text(v, "status", "?"), 6);
-    printf("%.0f of %.0f shards  ", cli_number(v, "shards_answered"),
-           cli_number(v, "shards_asked"));
-    cli_last_cell(cli_text(v, "trouble", ""), TEXT_WIDTH);
+    printf("%.0f of %.0f shards%s", cli_number(v, "shards_answered"), cli_number(v, "shards_asked"),
+           trouble.len > 0 ? "  " : "");
+    cli_last_cell(trouble, TEXT_WIDTH);
 }
 
 static void print_model(struct json_value v)
