@@ -11,6 +11,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
+/* One event of an answer in pieces. */
+#define EVENT_MAX (16u << 20)
+
 /* Statuses with a counter at hand; others are looked up each time. */
 static const unsigned statuses[] = { 200, 400, 403, 404, 405, 408, 409,
                                      413, 422, 429, 500, 501, 503, 507 };
@@ -193,6 +196,7 @@ void rest_call_init(struct rest_call *call, struct rest *r, const struct http_re
         .start_ns = req->arrived_ns,
         .limits = a->limits,
     };
+    buf_init(&call->event, EVENT_MAX);
 }
 
 enum shoal_err rest_run(struct rest_call *call)
@@ -208,6 +212,7 @@ enum shoal_err rest_run(struct rest_call *call)
     if (rc == SHOAL_OK && !call->events_begun) {
         rest_form_end(call, seconds_since(call->start_ns));
     }
+    buf_release(&call->event);
     json_free(call->doc);
     call->doc = NULL;
     collection_unref(call->collection);

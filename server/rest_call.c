@@ -163,7 +163,7 @@ static enum shoal_err http_begin(struct rest_call *call)
 /* Server-sent events, as the WHATWG's HTML standard has them. Our JSON has no line breaks. */
 static bool http_event(struct rest_call *call, struct slice json)
 {
-    struct buf *line = call->body; /* its memory is reused */
+    struct buf *line = &call->event;
     buf_reset(line);
     (void)buf_append_str(line, "data: ");
     (void)buf_append_slice(line, json);

@@ -55,7 +55,8 @@ struct rest_call {
     struct http_stream *http_stream;
     const struct rest_carrier *carrier;
     bool events_begun;
-    struct json_doc *doc;          /* the parsed body */
+    struct buf event;     /* the piece being sent; `body` is the server's once events have begun */
+    struct json_doc *doc; /* the parsed body */
     struct collection *collection; /* a reference, once asked for */
     struct limit_decision *limits; /* [0] of the request, [1] of its tokens; NULL: no limits */
 };
