@@ -45,38 +45,40 @@ struct shard_schema {
 
 /* May change between two openings. */
 struct shard_options {
-    enum index_kind index;        /* of sealed segments */
-    uint32_t m, ef_construction;  /* HNSW; 0: 16, 100 */
-    uint32_t nlist;               /* IVF; 0: by row count */
-    uint32_t ef, nprobe;          /* search defaults; 0: the index room's own */
-    uint32_t seal_rows;           /* growing rows that start a sealing; 0: SHARD_SEAL_ROWS */
-    uint32_t build_threads;       /* 0: 1 */
+    enum index_kind index;       /* of sealed segments */
+    uint32_t m, ef_construction; /* HNSW; 0: 16, 100 */
+    uint32_t nlist;              /* IVF; 0: by row count */
+    uint32_t ef, nprobe;         /* search defaults; 0: the index room's own */
+    uint32_t seal_rows;          /* growing rows that start a sealing; 0: SHARD_SEAL_ROWS */
+    uint32_t build_threads;      /* 0: 1 */
 };
 #define SHARD_SEAL_ROWS 20000
 
 struct shard_config {
-    uint64_t id;                  /* raft group; unique in this process, 1.. */
-    const char *dir;              /* made when missing; copied */
+    uint64_t id;     /* raft group; unique in this process, 1.. */
+    const char *dir; /* made when missing; copied */
     struct shard_schema schema;
     struct shard_options options;
-    struct log_store *log;        /* shared; outlives the shard, as do all below */
-    struct pool *builders;        /* low priority: sealing and merging */
+    struct log_store *log; /* shared; outlives the shard, as do all below */
+    struct pool *builders; /* low priority: sealing and merging */
     const struct disk *disk;
     const struct clock *clock;
     const struct rand_source *rand;
-    struct metrics *metrics;      /* may be NULL */
-    size_t map_bytes_max;         /* of state.mdb; 0: 256 GiB */
+    struct metrics *metrics; /* may be NULL */
+    size_t map_bytes_max;    /* of state.mdb; 0: 256 GiB */
 };
 
 /* Opens or creates, replays the log. Reads no segment as a whole. SHOAL_ECORRUPT names what is
- * bad and takes only this shard out of service; nothing is deleted for it. */
+ * bad and takes only this shard out of service; nothing is deleted for it. A segment's file that is
+ * missing or unfit does not fail the opening: the shard is red and read-only until the file is
+ * back, answers fetch, scroll and count, and refuses with SHOAL_ECORRUPT what needs lost vectors: a
+ * search, too, since it would leave points out. */
 SHOAL_MUST_CHECK enum shoal_err shard_open(const struct shard_config *config, struct shard **out,
                                            struct errbuf *why);
 /* Waits for reads and builds under way (builds are cancelled), frees. NULL is fine. */
 void shard_close(struct shard *s);
 /* Removes the group's log and the directory of a closed shard. */
-SHOAL_MUST_CHECK enum shoal_err shard_remove(const struct shard_config *config,
-                                             struct errbuf *why);
+SHOAL_MUST_CHECK enum shoal_err shard_remove(const struct shard_config *config, struct errbuf *why);
 
 /* --- writes --------------------------------------------------------------------------------- */
 
@@ -85,7 +87,7 @@ enum shard_until { SHARD_DURABLE, SHARD_VISIBLE };
 struct shard_written {
     uint64_t index;   /* in the log: the operation's number and the new points' version */
     uint64_t changed; /* points changed; known for SHARD_VISIBLE */
-    bool visible;
+    bool visible;     /* may be so for SHARD_DURABLE, too */
 };
 
 /* `op` as op_encode gives it. SHOAL_EINVAL/SHOAL_EVALIDATION (refused, nothing written),
@@ -98,14 +100,14 @@ SHOAL_MUST_CHECK enum shoal_err shard_write(struct shard *s, struct slice op,
 /* --- reads ---------------------------------------------------------------------------------- */
 
 struct shard_query {
-    const float *vector;       /* dim floats; for cosine not necessarily normalised */
-    uint32_t k;                /* 1..SEARCH_K_MAX */
-    uint32_t ef, nprobe;       /* 0: the shard's defaults */
+    const float *vector; /* dim floats; for cosine not necessarily normalised */
+    uint32_t k;          /* 1..SEARCH_K_MAX */
+    uint32_t ef, nprobe; /* 0: the shard's defaults */
     bool exact;
-    bool indexed_only;         /* leave growing rows out */
+    bool indexed_only; /* leave growing rows out */
     bool has_threshold;
-    float threshold;           /* strict */
-    struct slice filter;       /* JSON; empty: none */
+    float threshold;     /* strict */
+    struct slice filter; /* JSON; empty: none */
     uint64_t deadline_ns;
 };
 
@@ -117,10 +119,10 @@ struct shard_hit {
 
 /* What was done, for the trace. */
 struct shard_plan {
-    uint32_t segments;      /* searched by their index */
-    uint64_t scanned;       /* rows compared one by one */
-    uint64_t matched;       /* rows the filter let through; all rows without one */
-    char text[160];         /* "filter 1234 of 340000 -> exact scan" */
+    uint32_t segments; /* searched by their index */
+    uint64_t scanned;  /* rows compared one by one */
+    uint64_t matched;  /* rows the filter let through; all rows without one */
+    char text[160];    /* "filter 1234 of 340000 -> exact scan" */
 };
 
 /* Best first, ties by id. hits (room for k) from the caller. */
@@ -132,8 +134,8 @@ struct shard_record {
     struct point_id id;
     uint64_t version;
     bool found;
-    struct slice payload;  /* JSON text in the arena; empty: none or not asked for */
-    const float *vector;   /* dim floats in the arena; NULL when not asked for */
+    struct slice payload; /* JSON text in the arena; empty: none or not asked for */
+    const float *vector;  /* dim floats in the arena; NULL when not asked for */
 };
 
 struct shard_fetch {
@@ -142,10 +144,9 @@ struct shard_fetch {
 };
 
 /* records[i] for ids[i], found or not. */
-SHOAL_MUST_CHECK enum shoal_err shard_fetch(struct shard *s, const struct point_id *ids,
-                                            size_t len, const struct shard_fetch *what,
-                                            struct arena *arena, struct shard_record *records,
-                                            struct errbuf *why);
+SHOAL_MUST_CHECK enum shoal_err shard_fetch(struct shard *s, const struct point_id *ids, size_t len,
+                                            const struct shard_fetch *what, struct arena *arena,
+                                            struct shard_record *records, struct errbuf *why);
 
 struct shard_scroll {
     const struct point_id *offset; /* first id of the page, inclusive; NULL: from the beginning */
@@ -169,13 +170,13 @@ SHOAL_MUST_CHECK enum shoal_err shard_count(struct shard *s, struct slice filter
 enum shard_status { SHARD_GREEN, SHARD_YELLOW, SHARD_GREY, SHARD_RED };
 
 struct shard_info {
-    enum shard_status status;  /* yellow: rows wait to be indexed; red: a part is out of service */
-    char trouble[256];         /* why red, or why building fails for now (yellow); or empty */
+    enum shard_status status; /* yellow: rows wait to be indexed; red: a part is out of service */
+    char trouble[256];        /* why red, or why building fails for now (yellow); or empty */
     uint64_t points;
-    uint64_t indexed;          /* points in sealed segments */
-    uint64_t segments;         /* sealed */
+    uint64_t indexed;  /* points in sealed segments */
+    uint64_t segments; /* sealed */
     uint64_t growing_rows;
-    uint64_t dead_rows;        /* in sealed segments */
+    uint64_t dead_rows; /* in sealed segments */
     uint64_t applied_index;
     uint64_t disk_bytes;
 };
