@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/mem.h"
 #include "client/shoal.h"
 #include "server/options.h"
 #include "server/process.h"
@@ -16,6 +17,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -404,6 +406,45 @@ static void test_a_directory_belongs_to_one_at_a_time(void **state)
     assert_non_null(strstr(why, "in use"));
 }
 
+/* --- memory ----------------------------------------------------------------------------------- */
+
+/* The engine's own threads allocate as well, so the count is atomic and the hook stays set while
+ * they run. */
+static atomic_long allocs_left;
+
+static bool may_alloc(void *arg, size_t size)
+{
+    (void)arg;
+    (void)size;
+    return atomic_fetch_sub(&allocs_left, 1) != 0;
+}
+
+/* With some threads' share the n-th allocation is not the same each time; every one is hit. */
+static void test_opening_survives_each_failed_allocation(void **state)
+{
+    struct fixture *f = *state;
+    static const struct mem_hook hook = { .may_alloc = may_alloc };
+    char why[SHOAL_WHY_MAX];
+    char url[PATH_MAX + 16];
+    long nth = 0;
+    stop(f);
+    (void)snprintf(url, sizeof(url), "file://%s/data", f->dir);
+    for (bool reached = true; reached; nth++) {
+        atomic_store(&allocs_left, nth);
+        mem_hook_set(&hook);
+        int code = shoal_open(url, NULL, &f->db, why);
+        reached = atomic_exchange(&allocs_left, -1) < 0;
+        assert_true(code == SHOAL_E_OK || code == SHOAL_E_NO_MEMORY);
+        assert_true((code == SHOAL_E_OK) == (f->db != NULL));
+        shoal_close(f->db);
+        f->db = NULL;
+        mem_hook_set(NULL);
+        assert_int_equal(test_heap_live(), 0);
+    }
+    assert_true(nth > 20);
+    start(f);
+}
+
 #define BOTH(test)                                              \
     { #test " (engine)", test, setup_engine, teardown, NULL },  \
     {                                                           \
@@ -419,6 +460,8 @@ int main(void)
         BOTH(test_bad_input_gets_its_code_and_a_sentence),
         BOTH(test_a_write_with_the_same_operation_id_is_applied_once),
         BOTH(test_what_needs_a_model_says_how_to_get_one),
+        cmocka_unit_test_setup_teardown(test_opening_survives_each_failed_allocation, setup_engine,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_a_directory_belongs_to_one_at_a_time, setup_engine,
                                         teardown),
     };
