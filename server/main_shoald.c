@@ -1,8 +1,8 @@
 /* shoald: the server's program: options, log, signals, and one line when it is ready.
  *
- * SIGTERM and SIGINT are blocked everywhere and taken by the main thread when it has time for them.
- * With the first one the process ends cleanly; a second one has its default effect and ends it at
- * once, which loses nothing that was acknowledged.
+ * With the first SIGTERM or SIGINT the process ends cleanly; the second ends it at once, which
+ * loses nothing that was acknowledged. The signals have a handler rather than being blocked and
+ * waited for, because libraries have threads from before main() that would take them unblocked.
  *
  * Exit codes: 0 ended as asked, 1 it could not start or go on, 2 the options are wrong. */
 #include "base/clock.h"
@@ -11,10 +11,12 @@
 #include "server/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #define EXIT_FAILED 1
 #define EXIT_OPTIONS 2
@@ -46,24 +48,43 @@ static enum shoal_err set_up_log(const struct options *o, struct errbuf *why)
     return SHOAL_OK;
 }
 
-static void block_signals(sigset_t *ends)
+/* Written to by the handler: one byte for the first signal. */
+static int end_pipe[2];
+static atomic_bool told_to_end;
+
+static void on_signal(int number)
 {
-    sigemptyset(ends);
-    sigaddset(ends, SIGTERM);
-    sigaddset(ends, SIGINT);
-    (void)sigprocmask(SIG_BLOCK, ends, NULL);
-    (void)signal(SIGPIPE, SIG_IGN); /* a peer that went away shows at the write */
+    int saved = errno;
+    if (atomic_exchange(&told_to_end, true)) {
+        _exit(128 + number);
+    }
+    ssize_t n = write(end_pipe[1], "", 1);
+    (void)n; /* an empty pipe takes a byte */
+    errno = saved;
 }
 
-/* True when a signal to end has come. */
-static bool poll_signals(const sigset_t *ends)
+static enum shoal_err take_signals(struct errbuf *why)
 {
-    const struct timespec at_once = { 0, 0 };
-    return sigtimedwait(ends, NULL, &at_once) > 0;
+    struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+    sigemptyset(&action.sa_mask);
+    if (pipe2(end_pipe, O_CLOEXEC) != 0) {
+        return err_errno(why, errno, "cannot make a pipe");
+    }
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)signal(SIGPIPE, SIG_IGN); /* a peer that went away shows at the write */
+    return SHOAL_OK;
+}
+
+static void await_end(void)
+{
+    char byte;
+    while (read(end_pipe[0], &byte, 1) < 0 && errno == EINTR) {
+    }
 }
 
 /* SHOAL_ECANCELED when it was told to end first. */
-static enum shoal_err await_ready(struct process *p, const sigset_t *ends, struct errbuf *why)
+static enum shoal_err await_ready(struct process *p, struct errbuf *why)
 {
     uint64_t told_ms = clock_mono_ms(clock_real());
     for (;;) {
@@ -72,7 +93,7 @@ static enum shoal_err await_ready(struct process *p, const sigset_t *ends, struc
         if (rc != SHOAL_ETIMEOUT) {
             return rc;
         }
-        if (poll_signals(ends)) {
+        if (atomic_load(&told_to_end)) {
             return SHOAL_ECANCELED;
         }
         if (now_ns / 1000000 - told_ms > TELL_MS) {
@@ -94,23 +115,22 @@ static void tell_ready(const struct process *p, uint64_t start_ms)
 
 static int run(const struct options *o, const char *program)
 {
-    sigset_t ends;
     struct process *p = NULL;
     struct errbuf why = { 0 };
     uint64_t start_ms = clock_mono_ms(clock_real());
-    block_signals(&ends);
-    enum shoal_err rc = process_open(o, program, &p, &why);
+    enum shoal_err rc = take_signals(&why);
+    if (rc == SHOAL_OK) {
+        rc = process_open(o, program, &p, &why);
+    }
     if (rc != SHOAL_OK) {
         return fail(EXIT_FAILED, rc, &why);
     }
-    rc = await_ready(p, &ends, &why);
+    rc = await_ready(p, &why);
     if (rc == SHOAL_OK) {
         tell_ready(p, start_ms);
-        while (sigwaitinfo(&ends, NULL) < 0 && errno == EINTR) {
-        }
+        await_end();
     }
     log_info("ending", LOG_STR("name", process_name(p)));
-    (void)sigprocmask(SIG_UNBLOCK, &ends, NULL);
     process_close(p);
     log_info("ended");
     return rc == SHOAL_OK || rc == SHOAL_ECANCELED ? 0 : fail(EXIT_FAILED, rc, &why);

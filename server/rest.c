@@ -199,6 +199,19 @@ void rest_call_init(struct rest_call *call, struct rest *r, const struct http_re
     buf_init(&call->event, EVENT_MAX);
 }
 
+/* An answer that was cut must not look like one that came to its end. */
+static enum shoal_err tell_cut(struct rest_call *call)
+{
+    struct buf json;
+    enum shoal_err rc = err_set(&call->why, SHOAL_ECANCELED, "the server is stopping");
+    buf_init(&json, EVENT_MAX);
+    if (rest_form_event(call->route->form, &json, rc, call->why.text) == SHOAL_OK) {
+        (void)call->carrier->event(call, buf_slice(&json)); /* the last try */
+    }
+    buf_release(&json);
+    return rc;
+}
+
 enum shoal_err rest_run(struct rest_call *call)
 {
     enum shoal_err rc = rest_args_parse(call->req, call->route->args, &call->args, &call->why);
@@ -211,6 +224,9 @@ enum shoal_err rest_run(struct rest_call *call)
     }
     if (rc == SHOAL_OK && !call->events_begun) {
         rest_form_end(call, seconds_since(call->start_ns));
+    }
+    if (call->events_cut) {
+        rc = tell_cut(call);
     }
     buf_release(&call->event);
     json_free(call->doc);

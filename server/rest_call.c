@@ -145,7 +145,8 @@ enum shoal_err rest_events_begin(struct rest_call *call)
 bool rest_event(struct rest_call *call, struct slice json)
 {
     assert(call->events_begun);
-    return !rest_is_stopping(call->rest) && call->carrier->event(call, json);
+    call->events_cut = call->events_cut || rest_is_stopping(call->rest);
+    return !call->events_cut && call->carrier->event(call, json);
 }
 
 /* --- carriers ------------------------------------------------------------------------------- */

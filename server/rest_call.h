@@ -55,6 +55,7 @@ struct rest_call {
     struct http_stream *http_stream;
     const struct rest_carrier *carrier;
     bool events_begun;
+    bool events_cut;      /* by the server's stop: the listener is told */
     struct buf event;     /* the piece being sent; `body` is the server's once events have begun */
     struct json_doc *doc; /* the parsed body */
     struct collection *collection; /* a reference, once asked for */
@@ -103,7 +104,8 @@ bool rest_wants_events(const struct rest_call *call);
 /* Sends the head of the answer. SHOAL_ENOMEM; SHOAL_EUNSUPPORTED when the carrier takes no pieces
  * (a plain call over the wire). Then nothing was sent. */
 SHOAL_MUST_CHECK enum shoal_err rest_events_begin(struct rest_call *call);
-/* One event, a JSON text. False: nobody listens any more, or time is up; stop producing. */
+/* One event, a JSON text. False: nobody listens any more, time is up, or the server stops (which
+ * the listener is told when the handler has returned): stop producing. */
 bool rest_event(struct rest_call *call, struct slice json);
 
 #endif

@@ -102,6 +102,25 @@ enum shoal_err rest_form_error(enum route_form form, struct buf *out, enum shoal
                                 : rest_error_print(out, code, text, seconds);
 }
 
+enum shoal_err rest_form_event(enum route_form form, struct buf *out, enum shoal_err code,
+                               const char *text)
+{
+    struct json_writer w;
+    if (form == ROUTE_OPENAI) {
+        return openai_error(out, code, text);
+    }
+    json_writer_init(&w, out);
+    json_begin_object(&w);
+    json_key(&w, "type");
+    json_put_str(&w, "error");
+    json_key(&w, "code");
+    json_put_str(&w, err_word(code));
+    json_key(&w, "message");
+    json_put_str(&w, text);
+    json_end_object(&w);
+    return out->failed;
+}
+
 /* --- limits --------------------------------------------------------------------------------- */
 
 /* Adds what `print` says of all checks as one field; a field that does not fit is left out. */

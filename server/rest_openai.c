@@ -149,7 +149,7 @@ static void send_error(struct rest_call *call, enum shoal_err rc)
 {
     struct buf json;
     buf_init(&json, CHUNK_MAX);
-    if (rest_form_error(ROUTE_OPENAI, &json, rc, err_why(&call->why, rc), 0) == SHOAL_OK) {
+    if (rest_form_event(ROUTE_OPENAI, &json, rc, err_why(&call->why, rc)) == SHOAL_OK) {
         (void)rest_event(call, buf_slice(&json));
     }
     buf_release(&json);

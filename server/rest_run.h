@@ -50,6 +50,11 @@ unsigned rest_form_status(enum route_form form, enum shoal_err code);
 enum shoal_err rest_form_error(enum route_form form, struct buf *out, enum shoal_err code,
                                const char *text, double seconds);
 
+/* Appends an error as an event in the place of those that do not come: an OpenAI error, or
+ * {"type": "error", "code", "message"}. */
+enum shoal_err rest_form_event(enum route_form form, struct buf *out, enum shoal_err code,
+                               const char *text);
+
 /* RateLimit, RateLimit-Policy and, when a check refused, Retry-After. `limits` may be NULL. */
 void rest_add_limit_fields(struct http_response *res, struct arena *arena,
                            const struct limit_decision *limits);

@@ -112,21 +112,13 @@ static void job_free(struct stream_job *job)
     mem_free(job);
 }
 
-static void push_error(struct stream *stream, enum shoal_err rc, const char *text)
+static void push_error(struct rest_call *call, enum shoal_err rc)
 {
     struct buf json;
-    struct json_writer w;
     buf_init(&json, 8 * ERRBUF_TEXT_MAX);
-    json_writer_init(&w, &json);
-    json_begin_object(&w);
-    json_key(&w, "type");
-    json_put_str(&w, "error");
-    json_key(&w, "code");
-    json_put_str(&w, err_word(rc));
-    json_key(&w, "message");
-    json_put_str(&w, text);
-    json_end_object(&w);
-    (void)stream_push(stream, buf_slice(&json)); /* who cancelled hears no reason */
+    if (rest_form_event(call->route->form, &json, rc, err_why(&call->why, rc)) == SHOAL_OK) {
+        (void)stream_push(call->stream, buf_slice(&json)); /* who cancelled hears no reason */
+    }
     buf_release(&json);
 }
 
@@ -147,7 +139,7 @@ static void run_stream(void *arg)
     if (!call.events_begun && rc == SHOAL_OK) {
         (void)stream_push(job->stream, buf_slice(&body));
     } else if (!call.events_begun) {
-        push_error(job->stream, rc, err_why(&call.why, rc));
+        push_error(&call, rc);
     }
     stream_finish(job->stream);
     buf_release(&body);
