@@ -91,6 +91,9 @@ static enum shoal_err put_text(struct slice source, struct outline *o)
         bool item = !blank && is_item(line);
         if (blank || item) {
             put_lines(slice_make(source.data + begin, at - begin), o, &clean, tight);
+            if (blank) {
+                outline__break(o);
+            }
             begin = at;
             tight = item;
         }
