@@ -105,23 +105,6 @@ static enum shoal_err take_document(struct json_value v, struct arena *arena,
 
 /* --- its chunks ----------------------------------------------------------------------------- */
 
-/* A text that stands twice under the same heading is stored once: its id is the same. */
-static void drop_repeats(struct document_in *d)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < d->chunks_len; i++) {
-        size_t k = 0;
-        while (k < kept && (d->chunks[k].id[0] != d->chunks[i].id[0] ||
-                            d->chunks[k].id[1] != d->chunks[i].id[1])) {
-            k++;
-        }
-        if (k == kept) {
-            d->chunks[kept++] = d->chunks[i];
-        }
-    }
-    d->chunks_len = kept;
-}
-
 static enum shoal_err cut(struct document_in *d, struct arena *arena, struct errbuf *why)
 {
     enum document_format format = DOCUMENT_TEXT;
@@ -139,7 +122,6 @@ static enum shoal_err cut(struct document_in *d, struct arena *arena, struct err
     if (rc != SHOAL_OK) {
         return rc;
     }
-    drop_repeats(d);
     if (d->title.len == 0) {
         d->title = d->parsed.title;
     }

@@ -23,7 +23,7 @@ struct document_in {
     struct slice text;
     struct slice metadata; /* JSON object; empty: none */
     struct document parsed;
-    struct chunk *chunks; /* no two with the same id */
+    struct chunk *chunks;
     size_t chunks_len;
     /* documents.c's own: points of the former version */
     struct point_id *old;
