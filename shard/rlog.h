@@ -74,8 +74,10 @@ struct rlog_config {
     const struct rlog_machine *machine; /* outlives the rlog */
     const struct clock *clock;
     const struct rand_source *rand;
-    uint32_t tick_ms;        /* 0: 100 */
-    uint64_t log_bytes_keep; /* the log is cut when it holds more than this; 0: 64 MiB */
+    uint32_t tick_ms; /* 0: 100 */
+    /* The log is cut when it holds more than this; 0: 64 MiB. Not with several voters: a member
+     * that was away gets what it missed from the log, since snapshots are not sent yet. */
+    uint64_t log_bytes_keep;
     /* Sends a raft message to another member; NULL with a single voter. Must not block. */
     void (*send)(void *arg, uint64_t to, struct slice message);
     void *send_arg;
@@ -91,13 +93,16 @@ void rlog_close(struct rlog *log);
 
 enum rlog_until { RLOG_COMMITTED, RLOG_APPLIED };
 
-/* rc SHOAL_OK: `index` is the entry's; `result` is set when RLOG_APPLIED was asked. Runs once, on
- * the group's thread: be short. */
+/* rc SHOAL_OK: `index` is the entry's; `result` is set when RLOG_APPLIED was asked. Else NULL.
+ * Nothing was done: SHOAL_EFULL, SHOAL_ENOTLEADER, SHOAL_EBUSY. Unknown: SHOAL_EUNAVAILABLE (it
+ * leads no more), SHOAL_ECANCELED (closing), SHOAL_EIO and others that stop the group. Runs once,
+ * on the group's thread: be short. */
 typedef void rlog_done(void *arg, enum shoal_err rc, uint64_t index,
                        const struct rlog_result *result);
 
 /* Copies `data`. On failure `done` never runs: SHOAL_EBUSY, SHOAL_ETOOBIG, SHOAL_ENOTLEADER,
- * SHOAL_EFULL, SHOAL_EIO (stopped), SHOAL_ENOMEM. Never blocks on the disk. */
+ * SHOAL_EFULL, SHOAL_EIO (or what else stopped it), SHOAL_ECANCELED (closing), SHOAL_ENOMEM. Never
+ * blocks on the disk. */
 SHOAL_MUST_CHECK enum shoal_err rlog_propose(struct rlog *log, struct slice data,
                                              enum rlog_until until, rlog_done *done, void *arg);
 /* Waits until the deadline (real monotonic clock). SHOAL_ETIMEOUT: unknown. A refusal by the state
@@ -106,7 +111,9 @@ SHOAL_MUST_CHECK enum shoal_err rlog_propose_wait(struct rlog *log, struct slice
                                                   enum rlog_until until, uint64_t deadline_ns,
                                                   uint64_t *index, struct rlog_result *result,
                                                   struct errbuf *why);
-/* A raft message from another member. */
+/* A raft message from another member, copied; raft refuses what is malformed. SHOAL_EBUSY (the
+ * sender repeats what matters), SHOAL_ETOOBIG, SHOAL_ENOMEM, SHOAL_ECANCELED, or what stopped the
+ * group. Also from another group's `send`. */
 enum shoal_err rlog_receive(struct rlog *log, struct slice message);
 
 struct rlog_status {

@@ -53,7 +53,7 @@ static void test_what_was_applied_survives_and_is_not_applied_again(void **state
 static void test_machine_behind_the_log_catches_up(void **state)
 {
     struct rlog_fixture *f = *state;
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 300; i++) {
         char text[32];
         snprintf(text, sizeof(text), "entry %d", i);
         must_propose(f, text);
@@ -62,7 +62,7 @@ static void test_machine_behind_the_log_catches_up(void **state)
     rlog_fixture_close(f);
     test_machine_forget(&f->machine);
     rlog_fixture_open(f);
-    assert_int_equal(f->machine.entries, 1000);
+    assert_int_equal(f->machine.entries, 300);
     assert_int_equal(f->machine.hash, hash);
     assert_true(f->machine.len_max > 1);
 }
@@ -165,7 +165,7 @@ static void test_the_log_is_cut_when_it_is_long(void **state)
 /* --- many at once ----------------------------------------------------------------------------- */
 
 #define PROPOSERS 8
-#define PROPOSALS_EACH 100
+#define PROPOSALS_EACH 50
 
 struct proposer {
     struct rlog *log;
