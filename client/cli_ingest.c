@@ -112,6 +112,7 @@ static void add_file(struct files *f, const char *path)
         size_t cap = f->cap == 0 ? 64 : 2 * f->cap;
         char **paths = mem_realloc(f->paths, cap * sizeof(*paths));
         if (paths == NULL) {
+            (void)cli_fail("out of memory");
             f->failed = true;
             return;
         }
@@ -119,10 +120,12 @@ static void add_file(struct files *f, const char *path)
         f->cap = cap;
     }
     char *copy = mem_strdup(path);
-    f->failed = f->failed || copy == NULL;
-    if (copy != NULL) {
-        f->paths[f->len++] = copy;
+    if (copy == NULL) {
+        (void)cli_fail("out of memory");
+        f->failed = true;
+        return;
     }
+    f->paths[f->len++] = copy;
 }
 
 static void add_path(struct files *f, const char *path)
@@ -340,7 +343,10 @@ static int ensure_collection(struct ingest *in)
 static int send_all(struct ingest *in)
 {
     struct batch *b = mem_calloc(1, sizeof(*b));
-    int code = b == NULL ? cli_fail("out of memory") : CLI_OK;
+    if (b == NULL) {
+        return cli_fail("out of memory");
+    }
+    int code = CLI_OK;
     for (size_t i = 0; i < in->files.len && code == CLI_OK;) {
         while (i < in->files.len && b->len < BATCH_DOCUMENTS_MAX && b->bytes < BATCH_BYTES_MAX) {
             batch_read(in, b, in->files.paths[i++]);

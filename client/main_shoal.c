@@ -76,7 +76,7 @@ static const struct config_option table[] = {
       .help = "collection create: Cosine, Dot, Euclid or Manhattan." },
 };
 
-static const char usage[] =
+static const char overview[] =
     "Usage: shoal [OPTIONS] COMMAND\n"
     "\n"
     "Commands:\n"
@@ -110,9 +110,9 @@ int cli_fail(const char *why)
     return CLI_FAILED;
 }
 
-int cli_usage(const char *text)
+int cli_usage(const char *usage)
 {
-    fprintf(stderr, "usage: shoal %s\n(`shoal --help` tells more)\n", text);
+    fprintf(stderr, "usage: shoal %s\n(`shoal --help` tells more)\n", usage);
     return CLI_USAGE;
 }
 
@@ -191,7 +191,7 @@ static int run_command(const struct config *options)
     size_t n = config_args(options, &words);
     const struct command *command = n == 0 ? NULL : find_command(words[0]);
     if (command == NULL) {
-        fputs(usage, stderr);
+        fputs(overview, stderr);
         return CLI_USAGE;
     }
     struct shoal_options settings = { .timeout_ms = (uint32_t)config_u64(options, "timeout") };
@@ -213,7 +213,7 @@ static int print_help(const struct config *options)
     struct buf text;
     buf_init(&text, 64u << 10);
     enum shoal_err rc = config_print_help(options, &text);
-    fputs(usage, stdout);
+    fputs(overview, stdout);
     if (rc == SHOAL_OK) {
         fwrite(text.data, 1, text.len, stdout);
     }
