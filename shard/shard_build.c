@@ -489,6 +489,16 @@ static enum shoal_err await_round(struct shard *s, uint64_t *rounds, uint64_t de
     return rc;
 }
 
+/* The last piece of work is published before it is tidied up: waits for the end of that. */
+static enum shoal_err await_tidied(struct shard *s, uint64_t deadline_ns, struct errbuf *why)
+{
+    mutex_lock(&s->lock);
+    const bool active = s->builder.active;
+    uint64_t rounds = s->builder.rounds;
+    mutex_unlock(&s->lock);
+    return active ? await_round(s, &rounds, deadline_ns, why) : SHOAL_OK;
+}
+
 enum shoal_err shard_optimize(struct shard *s, uint64_t deadline_ns, struct errbuf *why)
 {
     struct shard_builder *b = &s->builder;
@@ -505,6 +515,9 @@ enum shoal_err shard_optimize(struct shard *s, uint64_t deadline_ns, struct errb
     while (rc == SHOAL_OK && !nothing_left(s)) {
         shard__build_wake(s);
         rc = await_round(s, &rounds, deadline_ns, why);
+    }
+    if (rc == SHOAL_OK) {
+        rc = await_tidied(s, deadline_ns, why);
     }
     mutex_lock(&s->lock);
     b->optimizing--;

@@ -447,7 +447,7 @@ static void test_search_survives_each_failed_allocation(void **state)
             failed = test_heap_fail_never();
             assert_true(rc == SHOAL_OK || (failed && rc == SHOAL_ENOMEM));
             assert_true(rc == SHOAL_OK || n == 0);
-            assert_int_equal(mem_live(), live);
+            assert_true(mem_live() <= live); /* the log's thread may free */
         }
     }
 }

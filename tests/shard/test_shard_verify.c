@@ -262,7 +262,7 @@ static void test_checks_survive_each_failed_allocation(void **state)
         assert_true(verified == SHOAL_OK || (failed && verified == SHOAL_ENOMEM));
         assert_true(hashed == SHOAL_OK || (failed && hashed == SHOAL_ENOMEM));
         assert_true(out == (hashed == SHOAL_OK ? hash : 0));
-        assert_int_equal(mem_live(), live);
+        assert_true(mem_live() <= live); /* the log's thread may free */
     }
     assert_false(failed);
 }
