@@ -369,6 +369,7 @@ int cli_ingest(struct cli *cli)
     struct ingest in = { .cli = cli,
                          .collection = cli->words[0],
                          .begun_ns = clock_mono_ns(clock_real()),
+                         .shown_ns = clock_mono_ns(clock_real()),
                          .tty = isatty(2) == 1 };
     for (size_t i = 1; i < cli->words_len; i++) {
         add_path(&in.files, cli->words[i]);
