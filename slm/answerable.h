@@ -17,6 +17,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* A passage with less is not worth asking the model about. */
+#define ANSWERABLE_SCORE_MIN 0.75f
+
 struct answerable_passage {
     struct slice title;
     struct slice text;
