@@ -29,7 +29,8 @@ struct catalog {
     uint64_t applied; /* the log's thread */
     struct mutex mutex;
     struct catalog_map *map; /* mutex; replaced by the log's thread only */
-    void (*changed)(void *arg);
+    struct mutex listener_mutex;
+    void (*changed)(void *arg); /* listener_mutex */
     void *changed_arg;
 };
 
@@ -105,6 +106,17 @@ static enum shoal_err apply_entry(struct catalog_map **m, const struct rlog_entr
     return SHOAL_OK;
 }
 
+/* The lock is the listener's alone and is held over the call, so that who stops listening knows
+ * that none is under way any more. */
+static void tell_listener(struct catalog *c)
+{
+    mutex_lock(&c->listener_mutex);
+    if (c->changed != NULL) {
+        c->changed(c->changed_arg);
+    }
+    mutex_unlock(&c->listener_mutex);
+}
+
 static enum shoal_err machine_apply(void *arg, const struct rlog_entry *entries, size_t len,
                                     struct rlog_result *results, struct errbuf *why)
 {
@@ -124,9 +136,7 @@ static enum shoal_err machine_apply(void *arg, const struct rlog_entry *entries,
     }
     c->applied = entries[len - 1].index;
     publish(c, m);
-    if (c->changed != NULL) {
-        c->changed(c->changed_arg);
-    }
+    tell_listener(c);
     return SHOAL_OK;
 }
 
@@ -220,6 +230,7 @@ enum shoal_err catalog_open(const struct catalog_config *config, struct catalog 
         return SHOAL_ENOMEM;
     }
     mutex_init(&c->mutex);
+    mutex_init(&c->listener_mutex);
     enum shoal_err rc = open_store(c, config->dir, why);
     if (rc == SHOAL_OK) {
         rc = load(c, why);
@@ -243,6 +254,7 @@ void catalog_close(struct catalog *c)
     rlog_close(c->log);
     store_close(c->store);
     catalog_map_unref(c->map);
+    mutex_release(&c->listener_mutex);
     mutex_release(&c->mutex);
     mem_free(c);
 }
@@ -258,8 +270,10 @@ struct catalog_map *catalog_map_get(struct catalog *c)
 
 void catalog_listen(struct catalog *c, void (*changed)(void *arg), void *arg)
 {
+    mutex_lock(&c->listener_mutex);
     c->changed_arg = arg;
     c->changed = changed;
+    mutex_unlock(&c->listener_mutex);
 }
 
 enum shoal_err catalog_propose(struct catalog *c, struct slice command, uint64_t deadline_ns,

@@ -91,8 +91,8 @@ void catalog_close(struct catalog *c); /* NULL is fine */
 /* The present map, with a reference for the caller. */
 struct catalog_map *catalog_map_get(struct catalog *c);
 
-/* Called after each change, on the catalog's own thread: be short, and do not call back. Set before
- * anything is proposed. */
+/* `changed` is called after each change, on the catalog's own thread: be short, and do not call
+ * back. NULL ends it, and waits for a call under way. */
 void catalog_listen(struct catalog *c, void (*changed)(void *arg), void *arg);
 
 struct catalog_create {

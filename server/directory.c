@@ -322,8 +322,8 @@ enum shoal_err directory_open_local(struct catalog *catalog, struct directory **
         return rc;
     }
     d->catalog = catalog;
-    d->map = catalog_map_get(catalog);
     catalog_listen(catalog, on_catalog_changed, d);
+    d->map = catalog_map_get(catalog); /* after it listens, or a change between is never seen */
     rc = thread_start(&d->feeder, "directory", run_local, d, why);
     if (rc != SHOAL_OK) {
         directory_close(d);
@@ -373,6 +373,9 @@ void directory_close(struct directory *d)
         return;
     }
     directory_stop(d);
+    if (d->catalog != NULL) {
+        catalog_listen(d->catalog, NULL, NULL);
+    }
     thread_join(&d->feeder);
     assert(d->watches_len == 0);
     transport_peer_free(d->peer);

@@ -66,7 +66,7 @@ struct peer {
     struct call_slot *slots[TRANSPORT_CALLS_MAX];
     size_t slots_len;
     struct call_slot *free_slots;
-    size_t under_way; /* calls whose callback has not returned */
+    size_t under_way; /* calls whose callback has not returned, and threads that start one */
     bool closed;
 };
 
@@ -93,7 +93,7 @@ struct listener {
     struct exchange *exchanges[TRANSPORT_EXCHANGES_MAX];
     size_t exchanges_len;
     size_t receiving;
-    size_t under_way; /* requests taken and not yet handed to NNG as answers */
+    size_t under_way; /* requests taken and not yet handed to NNG as answers, and threads in it */
     bool closing;
 };
 
@@ -280,7 +280,7 @@ static enum shoal_err take_slot(struct peer *peer, struct call_slot **out)
         rc = slot_new(peer, out);
     }
     if (rc == SHOAL_OK) {
-        peer->under_way++;
+        peer->under_way += 2; /* the call, and this thread until it is out of NNG */
     }
     mutex_unlock(&peer->mutex);
     return rc;
@@ -310,6 +310,11 @@ static enum shoal_err nng_call(struct transport_peer *p, struct slice message, u
     nng_ctx_send(slot->ctx, slot->send_aio);
     nng_aio_set_timeout(slot->recv_aio, timeout);
     nng_ctx_recv(slot->ctx, slot->recv_aio);
+    mutex_lock(&peer->mutex);
+    if (--peer->under_way == 0) {
+        cond_broadcast(&peer->idle);
+    }
+    mutex_unlock(&peer->mutex);
     return SHOAL_OK;
 }
 
@@ -410,6 +415,15 @@ static void exchange_free(struct exchange *x)
     mem_free(x);
 }
 
+static void leave(struct listener *l)
+{
+    mutex_lock(&l->mutex);
+    if (--l->under_way == 0) {
+        cond_broadcast(&l->idle);
+    }
+    mutex_unlock(&l->mutex);
+}
+
 /* The exchange is done with its last request: takes the next one, or ends. `counted` exchanges
  * leave `under_way` only after they touched everything, so that listener_free waits for them. */
 static void exchange_receive(struct exchange *x, bool counted)
@@ -425,11 +439,7 @@ static void exchange_receive(struct exchange *x, bool counted)
         nng_ctx_recv(x->ctx, x->aio);
     }
     if (counted) {
-        mutex_lock(&l->mutex);
-        if (--l->under_way == 0) {
-            cond_broadcast(&l->idle);
-        }
-        mutex_unlock(&l->mutex);
+        leave(l);
     }
 }
 
@@ -518,25 +528,31 @@ static nng_msg *oversized_answer(nng_msg *request)
     return msg;
 }
 
+/* Sending may complete, and the exchange leave `under_way`, before nng_ctx_send() returns. This
+ * thread still holds the context then, and NNG takes a context's last holder apart only after the
+ * socket stopped waiting for it: so the listener has to wait for this thread as well. */
 static void nng_answer(struct transport_exchange *base, struct slice message)
 {
     struct exchange *x = (struct exchange *)base;
+    struct listener *l = x->listener;
     nng_msg *msg = message.len <= WIRE_MESSAGE_MAX ? message_copy(message)
                                                    : oversized_answer(x->request);
-    mutex_lock(&x->listener->mutex);
+    mutex_lock(&l->mutex);
     assert(x->state == EXCHANGE_HELD);
     x->state = EXCHANGE_SENDING;
-    mutex_unlock(&x->listener->mutex);
+    l->under_way++;
+    mutex_unlock(&l->mutex);
     nng_msg_free(x->request); /* only now: the answer may have been made of its bytes */
     x->request = NULL;
     if (msg == NULL) {
         log_warn("answer dropped", LOG_STR("why", "out of memory"));
         exchange_receive(x, true); /* the caller's deadline ends its call */
-        return;
+    } else {
+        nng_aio_set_timeout(x->aio, ANSWER_TIMEOUT_MS);
+        nng_aio_set_msg(x->aio, msg);
+        nng_ctx_send(x->ctx, x->aio);
     }
-    nng_aio_set_timeout(x->aio, ANSWER_TIMEOUT_MS);
-    nng_aio_set_msg(x->aio, msg);
-    nng_ctx_send(x->ctx, x->aio);
+    leave(l);
 }
 
 /* --- listeners ------------------------------------------------------------------------------ */
