@@ -326,6 +326,30 @@ static void test_ties_are_in_the_order_of_ids(void **state)
     }
 }
 
+/* Few dead rows are left out after a search among all; not so when all of them are the nearest. */
+static void test_dead_rows_are_passed_over(void **state)
+{
+    struct world *w = *state;
+    world_open_shard(w);
+    world_upsert(w, 0, POINTS, 1);
+    world_optimize(w);
+    float query[WORLD_DIM];
+    memcpy(query, w->points[77].vector, sizeof(query));
+    for (int round = 0; round < 12; round++) {
+        assert_true(recall_of(w, query, &filters[0], false) > 0.8);
+        struct shard_hit hits[K];
+        struct shard_plan plan;
+        struct shard_query q = { .vector = query, .k = K };
+        assert_int_equal(search(w, &q, hits, &plan), K);
+        for (size_t i = 0; i < K; i++) {
+            const uint32_t n = world_number(&hits[i].id);
+            world_delete(w, n, n + 1, 1);
+        }
+        world_delete(w, 1000 + (uint32_t)round, 1010 + (uint32_t)round, 10); /* elsewhere */
+    }
+    world_verify(w);
+}
+
 static void test_growing_rows_can_be_left_out(void **state)
 {
     struct world *w = *state;
@@ -465,6 +489,7 @@ int main(void)
         CASE(test_cosine_query_need_not_be_normalised),
         CASE(test_threshold_is_strict),
         CASE(test_ties_are_in_the_order_of_ids),
+        CASE(test_dead_rows_are_passed_over),
         CASE(test_growing_rows_can_be_left_out),
         CASE(test_plan_says_what_was_done),
         CASE(test_bad_queries_are_refused),
