@@ -77,8 +77,8 @@ class Shoald:
             self.command[self.command.index(option) + 1] = value
 
     def wait_models(self, seconds=120):
-        """Until the generator's process has loaded an embedder and a language model. Skips the test when
-        the build has no models."""
+        """Until the generator's process has loaded an embedder and a language model. Skips the test
+        when the build has no models."""
         if not MODELS.is_dir():
             pytest.skip(f"no models in {MODELS}")
         deadline = time.monotonic() + seconds

@@ -10,11 +10,13 @@ from shoald import ALL_ROLES, BIN, Shoald
 
 DOCUMENTS = [
     {"id": "harbour.txt", "title": "Harbour rules",
-     "text": "The harbour of Norvik opens at six in the morning. Boats longer than forty metres need a "
-             "pilot. The harbour master is Ingrid Solberg. Fishing inside the harbour is forbidden."},
+     "text": "The harbour of Norvik opens at six in the morning. Boats longer than forty metres "
+             "need a pilot. The harbour master is Ingrid Solberg. Fishing inside the harbour is "
+             "forbidden."},
     {"id": "bread.md", "type": "text/markdown",
-     "text": "# Rye bread\n\nRye bread needs a sourdough starter.\n\n## Baking\n\nBake the rye bread for "
-             "fifty minutes at 210 degrees. Let it rest for one day before cutting it.\n"},
+     "text": "# Rye bread\n\nRye bread needs a sourdough starter.\n\n## Baking\n\nBake the rye "
+             "bread for fifty minutes at 210 degrees. Let it rest for one day before cutting "
+             "it.\n"},
     {"id": "clock.html", "type": "text/html",
      "text": "<html><head><title>The tower clock</title></head><body><h1>The tower clock</h1>"
              "<p>The tower clock of Lindau was built in 1604 by Jost Burgi. It strikes every "
@@ -48,7 +50,8 @@ def events_of(server, path, body, headers=None):
 
 
 def test_passages_are_found_by_their_meaning(server):
-    found = server.ok("POST", "/v1/collections/docs/search", {"text": "how long is rye bread baked?", "limit": 2})
+    found = server.ok("POST", "/v1/collections/docs/search",
+                      {"text": "how long is rye bread baked?", "limit": 2})
     best = found["passages"][0]
     assert best["document"] == "bread.md"
     assert "fifty minutes" in best["text"]
@@ -101,7 +104,8 @@ def test_a_filter_narrows_what_is_looked_at(server):
 
 def test_documents_that_are_unchanged_are_known(server):
     check = [{"id": "harbour.txt", "hash": "x"}, {"id": "nobody", "hash": "y"}]
-    assert server.ok("POST", "/v1/collections/docs/documents/check", {"documents": check}) == {"unchanged": []}
+    known = server.ok("POST", "/v1/collections/docs/documents/check", {"documents": check})
+    assert known == {"unchanged": []}
     put = {"documents": [{"id": "h", "text": "A text about herons.", "hash": "v1"}]}
     server.ok("PUT", "/v1/collections/docs/documents", put)
     known = server.ok("POST", "/v1/collections/docs/documents/check",
@@ -153,7 +157,8 @@ def test_a_listener_that_leaves_stops_the_model(server):
     next(events)
     events.close()
     begin = time.monotonic()
-    server.ok("POST", "/v1/chat/completions", {**question, "stream": False, "max_tokens": 1}, timeout=60)
+    server.ok("POST", "/v1/chat/completions", {**question, "stream": False, "max_tokens": 1},
+              timeout=60)
     deadline = time.monotonic() + 30
     while True:  # shown by the metrics: the request has ended
         metrics = server.call("GET", "/metrics")[1]
@@ -191,7 +196,8 @@ def test_limits_hold_requests_and_tokens(tmp_path):
     rules = "req=requests:6/h; gen=generated_tokens:40/h"
     with Shoald(tmp_path / "data", roles=ALL_ROLES, args=["--limits", rules]) as server:
         server.wait_models()
-        say = {"messages": [{"role": "user", "content": "Count to ten."}], "max_tokens": 30, "temperature": 0}
+        say = {"messages": [{"role": "user", "content": "Count to ten."}], "max_tokens": 30,
+               "temperature": 0}
         host, port = server.http.rsplit(":", 1)
 
         def post(body, key):

@@ -22,7 +22,8 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def client(server):
-    return openai.OpenAI(base_url=f"http://{server.http}/v1", api_key="test", max_retries=0, timeout=120)
+    return openai.OpenAI(base_url=f"http://{server.http}/v1", api_key="test", max_retries=0,
+                         timeout=120)
 
 
 def test_models_are_listed(client, server):
@@ -33,8 +34,8 @@ def test_models_are_listed(client, server):
 
 
 def test_a_chat_is_answered_and_counted(client, server):
-    answer = client.chat.completions.create(model=server.names["generator"], messages=SAY, max_tokens=12,
-                                            temperature=0)
+    answer = client.chat.completions.create(model=server.names["generator"], messages=SAY,
+                                            max_tokens=12, temperature=0)
     assert answer.object == "chat.completion"
     choice = answer.choices[0]
     assert choice.message.role == "assistant" and choice.message.content
@@ -49,8 +50,8 @@ def test_a_chat_is_answered_and_counted(client, server):
 def test_a_stream_says_the_same_as_the_whole(client, server):
     asked = dict(model=server.names["generator"], messages=SAY, max_tokens=12, temperature=0)
     whole = client.chat.completions.create(**asked)
-    chunks = list(client.chat.completions.create(stream=True, stream_options={"include_usage": True},
-                                                 **asked))
+    chunks = list(client.chat.completions.create(
+        stream=True, stream_options={"include_usage": True}, **asked))
     text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
     assert text == whole.choices[0].message.content
     assert chunks[0].choices[0].delta.role == "assistant"
@@ -60,7 +61,8 @@ def test_a_stream_says_the_same_as_the_whole(client, server):
 
 
 def test_a_seed_repeats_the_answer(client, server):
-    asked = dict(model=server.names["generator"], messages=SAY, max_tokens=16, temperature=1, seed=11)
+    asked = dict(model=server.names["generator"], messages=SAY, max_tokens=16, temperature=1,
+                 seed=11)
     texts = {client.chat.completions.create(**asked).choices[0].message.content for _ in range(2)}
     assert len(texts) == 1
 
@@ -85,7 +87,8 @@ def test_errors_are_the_ones_the_client_knows(client):
 
 def test_embeddings_are_near_for_what_means_the_same(client, server):
     answer = client.embeddings.create(model=server.names["embedder"],
-                                      input=["a dog runs", "a puppy is running", "interest rates rose"])
+                                      input=["a dog runs", "a puppy is running",
+                                             "interest rates rose"])
     assert [d.index for d in answer.data] == [0, 1, 2]
     a, b, c = (d.embedding for d in answer.data)
     for v in (a, b, c):
@@ -95,20 +98,22 @@ def test_embeddings_are_near_for_what_means_the_same(client, server):
     assert near > 0.5 > far
     assert answer.usage.prompt_tokens > 6
     # The client asks for base64 unless told otherwise: both forms carry the same floats.
-    plain = client.embeddings.create(model="default", input="a dog runs", encoding_format="float")
+    plain = client.embeddings.create(model="default", input="a dog runs",
+                                     encoding_format="float")
     assert plain.data[0].embedding == pytest.approx(a, abs=1e-6)
 
 
 def test_a_generator_that_dies_is_replaced(client, server):
-    children = subprocess.run(["pgrep", "-P", str(server.process.pid)], capture_output=True, text=True,
-                              check=True).stdout.split()
+    children = subprocess.run(["pgrep", "-P", str(server.process.pid)], capture_output=True,
+                              text=True, check=True).stdout.split()
     assert len(children) == 1
     os.kill(int(children[0]), signal.SIGKILL)
     assert server.call("GET", "/readyz")[0] == 200  # the database does not notice
     deadline = time.monotonic() + 60
     while True:
         try:
-            assert client.chat.completions.create(model="default", messages=SAY, max_tokens=2).choices
+            answer = client.chat.completions.create(model="default", messages=SAY, max_tokens=2)
+            assert answer.choices
             return
         except openai.APIStatusError as e:
             assert e.status_code == 503, e

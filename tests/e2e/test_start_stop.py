@@ -1,5 +1,5 @@
-"""How the process starts and ends: what it says when it cannot, and that signals are obeyed whatever
-it is doing."""
+"""How the process starts and ends: what it says when it cannot, and that signals are obeyed
+whatever it is doing."""
 
 import http.client
 import json
@@ -14,7 +14,8 @@ from shoald import ALL_ROLES, BIN, Shoald
 
 
 def run(*args):
-    return subprocess.run([BIN / "shoald", *map(str, args)], capture_output=True, text=True, timeout=30)
+    return subprocess.run([BIN / "shoald", *map(str, args)], capture_output=True, text=True,
+                          timeout=30)
 
 
 @pytest.fixture
@@ -61,7 +62,8 @@ def test_the_version_is_told():
 
 @pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
 def test_a_process_that_waits_for_its_catalog_can_be_ended(tmp_path, which):
-    server = Shoald(tmp_path / "d", roles="gateway,node", join="tcp://127.0.0.1:1").start(wait=False)
+    server = Shoald(tmp_path / "d", roles="gateway,node", join="tcp://127.0.0.1:1")
+    server.start(wait=False)
     deadline = time.monotonic() + 10
     while not (tmp_path / "d" / "identity").exists():  # it has come so far
         assert time.monotonic() < deadline, server.tail()
