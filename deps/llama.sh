@@ -15,17 +15,16 @@ cmake_flags() {
         -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_TOOLS=OFF \
         -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF \
         -DLLAMA_OPENSSL=OFF -DGGML_OPENMP=ON -DGGML_CCACHE=OFF
-    case $SHOAL_MARCH in
-    native) printf '%s\n' -DGGML_NATIVE=ON ;;
-    x86-64-v4) printf '%s\n' -DGGML_NATIVE=OFF -DGGML_AVX512=ON ;;
-    x86-64-v3) printf '%s\n' -DGGML_NATIVE=OFF ;;
-    *)
-        # A level that ggml has no switches for: the compiler's own -march says it all.
-        printf '%s\n' -DGGML_NATIVE=OFF -DGGML_SSE42=OFF -DGGML_AVX=OFF -DGGML_AVX2=OFF \
-            -DGGML_BMI2=OFF -DGGML_FMA=OFF -DGGML_F16C=OFF "-DCMAKE_C_FLAGS=-march=$SHOAL_MARCH" \
-            "-DCMAKE_CXX_FLAGS=-march=$SHOAL_MARCH"
-        ;;
-    esac
+    # The compiler's own -march says which instructions there are; ggml's switches would only repeat
+    # it. AMX is left out: ggml's kernels for it, built by GCC 12, load a tile configuration that
+    # was not wholly written, and die of it at the first generated token.
+    local arch="-march=$SHOAL_MARCH"
+    if [[ $(march_expanded) == *amx* ]]; then
+        arch="$arch -mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
+    fi
+    printf '%s\n' -DGGML_NATIVE=OFF -DGGML_SSE42=OFF -DGGML_AVX=OFF -DGGML_AVX2=OFF \
+        -DGGML_BMI2=OFF -DGGML_FMA=OFF -DGGML_F16C=OFF "-DCMAKE_C_FLAGS=$arch" \
+        "-DCMAKE_CXX_FLAGS=$arch"
 }
 
 fetch_sources() {
