@@ -1,5 +1,5 @@
 /* A shard's life: what opening creates, keeps, refuses and survives. */
-#include "test_shard_rig.h"
+#include "tests/shard/test_shard_rig.h"
 
 #include "base/pool.h"
 

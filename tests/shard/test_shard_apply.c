@@ -1,6 +1,6 @@
 /* Applying: what each kind of operation does and is refused for, and that an operation id counts
  * once. */
-#include "test_shard_rig.h"
+#include "tests/shard/test_shard_rig.h"
 
 #include "shard/shard_private.h"
 

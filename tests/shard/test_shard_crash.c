@@ -5,7 +5,7 @@
  * operation n does follows from n alone, so the parent knows the state after any number of them.
  * The parent kills after a random number of acknowledgements, which lands anywhere in the next
  * operations and in the builds that run beside them. */
-#include "test_shard_rig.h"
+#include "tests/shard/test_shard_rig.h"
 
 #include <signal.h>
 #include <sys/wait.h>

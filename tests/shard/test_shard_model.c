@@ -1,6 +1,6 @@
 /* A shard beside a plain model of it: random operations on a few hundred points, with segments
  * being built, merged and reopened all the while, and everything compared again and again. */
-#include "test_shard_rig.h"
+#include "tests/shard/test_shard_rig.h"
 
 #define NUMBERS 120
 #define POINTS 200 /* the others are UUIDs */

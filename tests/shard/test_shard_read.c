@@ -1,5 +1,5 @@
 /* Reading points by id: fetch, scroll and count, beside filters and writers. */
-#include "test_shard_rig.h"
+#include "tests/shard/test_shard_rig.h"
 
 #define PAGE_MAX 64
 

@@ -3,7 +3,7 @@
 #ifndef SHOAL_TESTS_SHARD_TEST_SHARD_RIG_H
 #define SHOAL_TESTS_SHARD_TEST_SHARD_RIG_H
 
-#include "test_shard_support.h"
+#include "tests/shard/test_shard_support.h"
 
 #include "base/buf.h"
 #include "base/thread.h"
