@@ -111,17 +111,12 @@ static bool read_mark(struct slice text, size_t at, uint32_t *number, size_t *en
     return true;
 }
 
-/* True when the byte lies in a mark of the sentence; for words, which never span one's edge. */
-static bool in_mark(struct slice answer, const struct cited_sentence *s, size_t at)
+/* A word is the number of a mark when the bracket stands right before it. */
+static bool is_mark(struct slice answer, const struct word *w)
 {
-    for (size_t i = s->begin; i < s->end && i <= at; i++) {
-        uint32_t number = 0;
-        size_t end = 0;
-        if (read_mark(answer, i, &number, &end) && at < end) {
-            return true;
-        }
-    }
-    return false;
+    uint32_t number = 0;
+    size_t end = 0;
+    return w->begin > 0 && read_mark(answer, w->begin - 1, &number, &end) && end == w->end + 1;
 }
 
 /* --- scoring -------------------------------------------------------------------------------- */
@@ -153,7 +148,7 @@ static enum shoal_err claim_of(const struct check *c, const struct cited_sentenc
     for (size_t i = 0; i < c->answer.len; i++) {
         const struct word *w = &c->answer.list[i];
         if (w->begin >= s->begin && w->end <= s->end && w->content &&
-            !words__has(&c->question, w->stem) && !in_mark(c->config->answer, s, w->begin)) {
+            !words__has(&c->question, w->stem) && !is_mark(c->config->answer, w)) {
             claim_add(out, w);
         }
     }
@@ -166,20 +161,66 @@ static enum shoal_err claim_of(const struct check *c, const struct cited_sentenc
     return SHOAL_OK;
 }
 
-/* Words of the claim in sentences first .. first + n - 1 of the passage, and in its title. */
-static size_t count_found(const struct source *s, const struct claim *claim, uint32_t first,
-                          uint32_t n)
+/* How many words of the claim stand where. */
+struct found {
+    uint32_t *in_one;    /* by sentence of the passage */
+    uint32_t *in_window; /* by the window's first sentence */
+    uint32_t anywhere;
+};
+
+/* Adds one word of the claim. Words of the title stand in every sentence. The passage's words are
+ * in order, so each sentence and each window is counted once by looking at the last one counted. */
+static void found_add(const struct source *s, uint64_t stem, struct found *f)
 {
-    size_t found = 0;
-    for (size_t i = 0; i < claim->len; i++) {
-        bool there = words__has(&s->title, claim->words[i]->stem);
-        for (size_t w = 0; w < s->words.len && !there; w++) {
-            there = s->sentence[w] >= first && s->sentence[w] - first < n &&
-                    s->words.list[w].stem == claim->words[i]->stem;
+    uint32_t counted = 0; /* sentences and windows below this have the word in already */
+    bool titled = words__has(&s->title, stem);
+    bool there = titled;
+    for (size_t w = 0; w < s->words.len && !titled; w++) {
+        uint32_t at = s->sentence[w];
+        if (s->words.list[w].stem != stem || at < counted) {
+            continue;
         }
-        found += there;
+        uint32_t first = at + 1 > WINDOW ? at + 1 - WINDOW : 0;
+        for (first = first > counted ? first : counted; first <= at; first++) {
+            f->in_window[first]++;
+        }
+        f->in_one[at]++;
+        counted = at + 1;
+        there = true;
     }
-    return found;
+    for (uint32_t i = 0; i < s->sentences_len && titled; i++) {
+        f->in_one[i]++;
+        f->in_window[i]++;
+    }
+    f->anywhere += there;
+}
+
+static enum shoal_err find(const struct check *c, const struct source *s, const struct claim *claim,
+                           struct found *out)
+{
+    *out = (struct found){
+        .in_one = arena_array(c->arena, s->sentences_len, sizeof(uint32_t)),
+        .in_window = arena_array(c->arena, s->sentences_len, sizeof(uint32_t)),
+    };
+    if (out->in_one == NULL || out->in_window == NULL) {
+        return SHOAL_ENOMEM;
+    }
+    for (size_t i = 0; i < claim->len; i++) {
+        found_add(s, claim->words[i]->stem, out);
+    }
+    return SHOAL_OK;
+}
+
+static uint32_t most(const uint32_t *counts, size_t len, size_t *at)
+{
+    uint32_t best = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (counts[i] > best) {
+            best = counts[i];
+            *at = i;
+        }
+    }
+    return best;
 }
 
 static bool contradicted(const struct source *s, const struct claim *claim)
@@ -204,31 +245,28 @@ static float lift(const struct check *c, size_t sentence, size_t source)
 }
 
 /* How a source supports a claim; fills support, supported and the span of *out. */
-static void score(const struct check *c, size_t sentence, size_t source, const struct claim *claim,
-                  struct cited_sentence *out)
+static enum shoal_err score(const struct check *c, size_t sentence, size_t source,
+                            const struct claim *claim, struct cited_sentence *out)
 {
     const struct source *s = &c->sources[source];
+    struct found found;
     size_t window = 0;
-    size_t single = 0;
-    uint32_t best = 0;
-    for (uint32_t first = 0; first < s->sentences_len; first++) {
-        size_t in_window = count_found(s, claim, first, WINDOW);
-        size_t in_one = count_found(s, claim, first, 1);
-        window = in_window > window ? in_window : window;
-        if (in_one > single) {
-            single = in_one;
-            best = first;
-        }
+    size_t best = 0;
+    enum shoal_err rc = find(c, s, claim, &found);
+    if (rc != SHOAL_OK) {
+        return rc;
     }
     float len = (float)(claim->len == 0 ? 1 : claim->len);
-    float anywhere = (float)count_found(s, claim, 0, UINT32_MAX) / len;
-    float support = WINDOW_SHARE * (float)window / len + (1 - WINDOW_SHARE) * anywhere;
+    float near = (float)most(found.in_window, s->sentences_len, &window) / len;
+    float support = WINDOW_SHARE * near + (1 - WINDOW_SHARE) * (float)found.anywhere / len;
     support += lift(c, sentence, source);
+    (void)most(found.in_one, s->sentences_len, &best);
     out->source = (uint32_t)source;
     out->support = support > 1 ? 1 : support;
     out->supported = out->support >= CITATION_SUPPORT_MIN && !contradicted(s, claim);
     out->span_begin = s->sentences_len == 0 ? 0 : s->sentences[best].begin;
     out->span_end = s->sentences_len == 0 ? 0 : s->sentences[best].end;
+    return SHOAL_OK;
 }
 
 static bool better(const struct cited_sentence *a, const struct cited_sentence *b)
@@ -265,7 +303,10 @@ static enum shoal_err judge(const struct check *c, size_t sentence, struct cited
         if (any && !named[i]) {
             continue;
         }
-        score(c, sentence, i, &claim, &tried);
+        rc = score(c, sentence, i, &claim, &tried);
+        if (rc != SHOAL_OK) {
+            return rc;
+        }
         tried.cited = any;
         /* A source that is not named and has nothing of the sentence is none. */
         if ((any || tried.support > 0) && (best.source == CITATION_NONE || better(&tried, &best))) {
@@ -308,8 +349,9 @@ static bool is_only_marks(struct slice answer, const struct sentence *s)
     return true;
 }
 
+/* The answer's sentences; index[i] is which one the i-th is for sentence_next. */
 static enum shoal_err split_answer(const struct check *c, struct cited_sentence **out,
-                                   size_t *out_len, struct errbuf *why)
+                                   size_t **index_out, size_t *out_len, struct errbuf *why)
 {
     struct sentence *list = NULL;
     size_t len = 0;
@@ -322,7 +364,8 @@ static enum shoal_err split_answer(const struct check *c, struct cited_sentence 
                        len, CITATION_SENTENCES_MAX);
     }
     struct cited_sentence *sentences = arena_array(c->arena, len, sizeof(*sentences));
-    if (sentences == NULL) {
+    size_t *index = arena_array(c->arena, len, sizeof(*index));
+    if (sentences == NULL || index == NULL) {
         return SHOAL_ENOMEM;
     }
     size_t kept = 0;
@@ -333,12 +376,14 @@ static enum shoal_err split_answer(const struct check *c, struct cited_sentence 
         }
         if (has_content(
                 slice_make(c->config->answer.data + list[i].begin, list[i].end - list[i].begin))) {
+            index[kept] = i;
             sentences[kept++] = (struct cited_sentence){ .begin = list[i].begin,
                                                          .end = list[i].end,
                                                          .source = CITATION_NONE };
         }
     }
     *out = sentences;
+    *index_out = index;
     *out_len = kept;
     return SHOAL_OK;
 }
@@ -371,13 +416,14 @@ enum shoal_err citation_check(const struct citation_config *config, struct arena
     *out_len = 0;
     struct check c = { .config = config, .arena = arena };
     struct cited_sentence *sentences = NULL;
+    size_t *index = NULL;
     size_t len = 0;
     enum shoal_err rc = prepare(&c, why);
     if (rc == SHOAL_OK) {
-        rc = split_answer(&c, &sentences, &len, why);
+        rc = split_answer(&c, &sentences, &index, &len, why);
     }
     for (size_t i = 0; i < len && rc == SHOAL_OK; i++) {
-        rc = judge(&c, i, &sentences[i]);
+        rc = judge(&c, index[i], &sentences[i]);
     }
     if (rc != SHOAL_OK) {
         return rc;

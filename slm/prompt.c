@@ -10,7 +10,7 @@
  *
  * and for the larger one the same with "Passage 1 <nonce>:" and so on, and an instruction to cite.
  * What a passage says of "<nonce>" cannot be a mark, since it is drawn after the passage was
- * stored; it is taken out all the same, so that no passage can end itself. */
+ * stored; a blank takes its place all the same, so that no passage can end itself. */
 #include "slm/prompt.h"
 
 #include "slm/sentence.h"
@@ -31,7 +31,7 @@
 #define TITLE_TOKENS_MAX 64u
 /* What the chat template and the marks around a passage add, at most. */
 #define TEMPLATE_TOKENS 32u
-#define MARK_TOKENS 48u
+#define MARK_TOKENS 16u /* and twice the nonce */
 #define PROMPT_BYTES_MAX (1u << 20)
 
 static const char single_instruction[] =
@@ -82,13 +82,15 @@ static uint32_t count(const struct prompt_config *config, struct slice text)
 
 /* --- passages ------------------------------------------------------------------------------- */
 
-/* Appends the text without the nonce, wherever it stands. */
+/* Appends the text with a blank for the nonce wherever it stands; what stood around it cannot come
+ * together to another one. */
 static void put_without(struct buf *out, struct slice text, struct slice nonce)
 {
     size_t begin = 0;
     for (size_t at = 0; at + nonce.len <= text.len;) {
         if (memcmp(text.data + at, nonce.data, nonce.len) == 0) {
             (void)buf_append(out, text.data + begin, at - begin);
+            (void)buf_append_char(out, ' ');
             at += nonce.len;
             begin = at;
         } else {
@@ -148,12 +150,17 @@ static void put_passage(struct builder *b, struct slice title, struct slice text
     (void)buf_printf(&b->user, "\nEnd %.*s\n\n", (int)nonce.len, nonce.data);
 }
 
+static uint32_t mark_tokens(const struct prompt_config *config)
+{
+    return MARK_TOKENS + 2 * count(config, config->nonce);
+}
+
 /* Puts the passage if there is room for it, cut when it must be. False when there is none. */
 static bool take_passage(struct builder *b, size_t i)
 {
     const struct prompt_passage *p = &b->config->passages[i];
     struct slice title = cut_to_fit(b->config, p->title, TITLE_TOKENS_MAX);
-    uint32_t around = MARK_TOKENS + count(b->config, title);
+    uint32_t around = mark_tokens(b->config) + count(b->config, title);
     if (b->tokens_left < around + PASSAGE_TOKENS_MIN) {
         return false;
     }
@@ -182,8 +189,12 @@ static bool nonce_is_fit(struct slice nonce)
 
 static enum shoal_err check(const struct prompt_config *config, struct errbuf *why)
 {
-    if (config->passages_len == 0) {
-        return err_set(why, SHOAL_EINVAL, "a prompt needs at least one passage");
+    size_t empty = 0;
+    while (empty < config->passages_len && config->passages[empty].text.len == 0) {
+        empty++;
+    }
+    if (empty == config->passages_len) {
+        return err_set(why, SHOAL_EINVAL, "a prompt needs at least one passage with text");
     }
     if (config->question.len == 0) {
         return err_set(why, SHOAL_EINVAL, "the question is empty");
@@ -208,7 +219,7 @@ static enum shoal_err plan_tokens(struct builder *b, struct slice instruction, s
     uint64_t taken = (uint64_t)count(config, config->question) + count(config, instruction) +
                      TEMPLATE_TOKENS + b->out->max_tokens;
     uint32_t bearable = b->out->style == PROMPT_SINGLE ? SINGLE_TOKENS_MAX : NUMBERED_TOKENS_MAX;
-    if (taken + MARK_TOKENS + TITLE_TOKENS_MAX + PASSAGE_TOKENS_MIN > context) {
+    if (taken + mark_tokens(config) + TITLE_TOKENS_MAX + PASSAGE_TOKENS_MIN > context) {
         return err_set(why, SHOAL_ETOOBIG,
                        "the question and the answer leave no room for a passage in the model's "
                        "context of %u tokens; ask a shorter question or allow a shorter answer",
@@ -225,8 +236,11 @@ static enum shoal_err put_messages(struct builder *b, struct slice instruction)
     uint32_t before = b->tokens_left;
     size_t most = b->out->style == PROMPT_SINGLE ? 1 : PROMPT_PASSAGES_MAX;
     for (size_t i = 0; i < b->config->passages_len && b->out->used_len < most; i++) {
-        if (!take_passage(b, i)) {
-            break;
+        if (b->config->passages[i].text.len == 0) {
+            continue;
+        }
+        if (!take_passage(b, i) || b->out->truncated) {
+            break; /* the room is used up */
         }
     }
     b->out->tokens += before - b->tokens_left;

@@ -5,8 +5,8 @@
  * an instruction of one line. A larger one gets as many passages as the budget holds, numbered, and
  * is told to cite them by number.
  *
- * Passages are data. Each stands between marks that carry a nonce of the request, and what looks
- * like such a mark in a passage is taken out. (That control tokens of the model in a passage stay
+ * Passages are data. Each stands between marks that carry a nonce of the request, and the nonce
+ * itself is taken out of them. (That control tokens of the model in a passage stay
  * plain text is the generator's business.)
  *
  * Pure: the same input gives the same bytes. Threads: any. */
@@ -73,8 +73,8 @@ struct prompt {
 
 enum prompt_style prompt_style_for(struct prompt_model model);
 
-/* Builds *out in the arena. SHOAL_EINVAL no passage, an empty question, or a bad nonce;
- * SHOAL_ETOOBIG the question leaves no room; SHOAL_ENOMEM. */
+/* Builds *out in the arena; passages without text are left out. SHOAL_EINVAL none with text, an
+ * empty question, or a bad nonce; SHOAL_ETOOBIG the question leaves no room; SHOAL_ENOMEM. */
 SHOAL_MUST_CHECK enum shoal_err prompt_build(const struct prompt_config *config,
                                              struct arena *arena, struct prompt *out,
                                              struct errbuf *why);

@@ -14,18 +14,18 @@
 /* Words without content of their own: articles, pronouns, prepositions, auxiliaries, and the words
  * that questions and answers about a text are framed with. Blanks around each. */
 static const char stop_words[] =
-    " a about above according after again all also am an and another any are aren't as at be "
-    "because "
-    "been before being below between both but by can could did do does doing down during each "
-    "either else ever few for from further had has have having he her here hers him his how "
-    "however "
-    "i if in into is it its itself just let many me might more most much must my no nor not now of "
-    "off on once one only or other our ours out over own per please same shall she should since so "
-    "some such than that the their theirs them then there these they this those through thus to "
-    "too under until up upon us use used using very via was we were what when where whether which "
-    "while who whom whose why will with within without would yes yet you your yours passage text "
-    "document documents question answer according states stated mentioned name called kind type "
-    "many much long ";
+    " "
+    "a about above according after again all also am an and another any are aren as at be "
+    "because been before being below between both but by can could couldn did didn do does "
+    "doesn doing down during each either else ever few for from further had hadn has hasn "
+    "have haven having he her here hers him his how however i if in into is isn it its "
+    "itself just let many me might more most much must my no nor not now of off on once "
+    "one only or other our ours out over own per please same shall she should shouldn "
+    "since so some such than that the their theirs them then there these they this those "
+    "through thus to too under until up upon us use used using very via was wasn we were "
+    "weren what when where whether which while who whom whose why will with within without "
+    "would wouldn yes yet you your yours passage text document documents question answer "
+    "states stated mentioned name called kind type long ";
 
 static const char *const number_words[] = { "zero", "one",    "two",   "three", "four",
                                             "five", "six",    "seven", "eight", "nine",
@@ -163,8 +163,7 @@ static void describe(struct slice text, struct sb_stemmer *stemmer, struct word 
     size_t len = fold(slice_make(text.data + w->begin, w->end - w->begin), folded);
     w->content = len > 0 && !is_stop_word(folded, len);
     number_to_digits(folded, &len);
-    w->number = len > 0 && is_digit(folded[0]);
-    w->content = w->content || w->number;
+    w->number = w->content && is_digit(folded[0]); /* not "one": it is a pronoun more often */
     w->name = w->content && !w->number && is_name(text, w->begin, w->end);
     w->stem = stem_of(stemmer, folded, len);
 }
