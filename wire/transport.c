@@ -131,7 +131,7 @@ static enum shoal_err explain(const struct transport_peer *p, enum shoal_err rc,
     case SHOAL_OK: return SHOAL_OK;
     case SHOAL_ETIMEOUT: return err_set(why, rc, "%s: no answer within %u ms", p->url, timeout_ms);
     case SHOAL_EUNAVAILABLE:
-        return err_set(why, rc, "%s: the connection was lost before the answer came", p->url);
+        return err_set(why, rc, "%s: no connection, or it was lost before the answer came", p->url);
     case SHOAL_EBUSY:
         return err_set(why, rc, "%s: too many calls are under way; repeat later", p->url);
     default: return err_set(why, rc, "%s: %s", p->url, err_text(rc));

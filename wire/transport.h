@@ -31,8 +31,8 @@ typedef void transport_on_request(void *arg, struct transport_exchange *x, struc
 
 /* The answer, exactly once for each transport_call that returned SHOAL_OK. On success `reply` is
  * the callee's (transport_reply_free); on failure it is NULL and rc says why: SHOAL_ETIMEOUT,
- * SHOAL_EUNAVAILABLE (no connection, or it was lost: the request may or may not have been seen),
- * SHOAL_ECANCELED (the peer was closed). */
+ * SHOAL_EUNAVAILABLE (no connection, or it was lost: the request may or may not have been seen;
+ * soon and not only at the deadline), SHOAL_ECANCELED (the peer was closed). */
 typedef void transport_on_reply(void *arg, enum shoal_err rc, struct transport_reply *reply);
 
 struct transport_ops {
@@ -86,6 +86,13 @@ struct transport_reply {
 /* Requests answered at once by one listener, and calls under way to one peer. */
 #define TRANSPORT_EXCHANGES_MAX 256
 #define TRANSPORT_CALLS_MAX 1024
+
+/* How long a call over NNG waits for a connection when there is none: until the first time has
+ * passed since the dial, or since a connection was lost that had lasted as long, so that a listener
+ * that starts or restarts is not missed; then for the second time only, so that a dead one costs
+ * its callers little. After that it ends with SHOAL_EUNAVAILABLE. */
+#define TRANSPORT_PATIENCE_MS 1000u
+#define TRANSPORT_RETRY_PATIENCE_MS 100u
 
 /* URLs: tcp://HOST:PORT (port 0 takes a free one), ipc://PATH (a socket file left behind by a dead
  * process is replaced; only this user may connect), inproc://NAME. tls+tcp:// is not supported

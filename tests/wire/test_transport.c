@@ -1,4 +1,5 @@
-/* The transport over NNG, each promise over inproc, ipc and tcp. */
+/* The transport over NNG: calls, limits and ends, each promise over inproc, ipc and tcp. What
+ * happens without a connection is in test_transport_connection.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,62 +11,6 @@
 
 #define THREADS 4
 #define CALLS_EACH 300
-
-struct fixture {
-    struct transport *transport;
-    char dir[URL_ROOM];
-    unsigned urls;
-    size_t live_before;
-    struct errbuf why;
-};
-
-static int setup(void **state)
-{
-    static struct fixture f;
-    memset(&f, 0, sizeof(f));
-    f.live_before = mem_live();
-    if (test_dir_make(f.dir) != 0 || transport_nng_new(&f.transport, &f.why) != SHOAL_OK) {
-        return -1;
-    }
-    *state = &f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-    transport_free(f->transport);
-    int left = rmdir(f->dir); /* fails when a socket file was left behind */
-    if (left != 0 || mem_live() != f->live_before) {
-        print_error("left behind: directory %d, blocks %zu\n", left, mem_live() - f->live_before);
-        return -1;
-    }
-    return 0;
-}
-
-/* A server and a peer of it. */
-struct link {
-    struct server server;
-    struct transport_peer *peer;
-};
-
-static void link_open(struct fixture *f, struct link *l, enum scheme scheme)
-{
-    char url[URL_ROOM];
-    url_make(scheme, f->dir, f->urls++, url);
-    enum shoal_err rc = server_open(&l->server, f->transport, url, &f->why);
-    if (rc != SHOAL_OK) {
-        fail_msg("%s: %s", url, f->why.text);
-    }
-    const char *real = transport_listener_url(l->server.listener);
-    assert_int_equal(transport_dial(f->transport, real, &l->peer, &f->why), SHOAL_OK);
-}
-
-static void link_close(struct link *l)
-{
-    transport_peer_free(l->peer);
-    server_close(&l->server);
-}
 
 static struct slice pattern(size_t len, unsigned seed)
 {
@@ -264,107 +209,6 @@ static void test_callback_may_call_again(void **state)
     }
 }
 
-/* --- deadlines and connections ------------------------------------------------------------------
- */
-
-static void test_deadline_ends_a_call_and_the_late_answer_is_dropped(void **state)
-{
-    struct fixture *f = *state;
-    for (int scheme = 0; scheme < SCHEMES; scheme++) {
-        struct link l;
-        struct transport_reply *reply = NULL;
-        link_open(f, &l, (enum scheme)scheme);
-        assert_true(echoes(l.peer, SLICE_LIT("connected"), PATIENCE_MS));
-        server_hold(&l.server, true);
-        uint64_t start = now_ns();
-        assert_int_equal(transport_call_wait(l.peer, SLICE_LIT("late"), 40, &reply, &f->why),
-                         SHOAL_ETIMEOUT);
-        assert_true(now_ns() - start >= UINT64_C(40) * 1000000u);
-        assert_null(reply);
-        assert_non_null(strstr(f->why.text, "no answer within 40 ms"));
-        assert_true(gate_wait(&l.server.requests, 2));
-        server_hold(&l.server, false);
-        assert_int_equal(server_answer_all(&l.server), 1);
-        for (int i = 0; i < 20; i++) {
-            assert_true(echoes(l.peer, SLICE_LIT("not the late one"), PATIENCE_MS));
-        }
-        link_close(&l);
-    }
-}
-
-static void test_call_without_a_listener_waits_until_its_deadline(void **state)
-{
-    struct fixture *f = *state;
-    for (int scheme = 0; scheme < SCHEMES; scheme++) {
-        char url[URL_ROOM];
-        struct transport_peer *peer = NULL;
-        struct transport_reply *reply = NULL;
-        url_make((enum scheme)scheme, f->dir, f->urls++, url);
-        if (scheme == TCP) { /* a port that was free a moment ago */
-            struct server s;
-            assert_int_equal(server_open(&s, f->transport, url, &f->why), SHOAL_OK);
-            (void)snprintf(url, sizeof(url), "%s", transport_listener_url(s.listener));
-            server_close(&s);
-        }
-        assert_int_equal(transport_dial(f->transport, url, &peer, &f->why), SHOAL_OK);
-        assert_int_equal(transport_call_wait(peer, SLICE_LIT("anyone?"), 60, &reply, &f->why),
-                         SHOAL_ETIMEOUT);
-        transport_peer_free(peer);
-    }
-}
-
-static void test_call_waits_for_the_listener_to_come(void **state)
-{
-    struct fixture *f = *state;
-    for (int scheme = 0; scheme < TCP; scheme++) {
-        char url[URL_ROOM];
-        struct server s;
-        struct transport_peer *peer = NULL;
-        struct gate answered;
-        struct outcome o = { .gate = &answered };
-        gate_init(&answered);
-        url_make((enum scheme)scheme, f->dir, f->urls++, url);
-        assert_int_equal(transport_dial(f->transport, url, &peer, &f->why), SHOAL_OK);
-        assert_int_equal(
-            transport_call(peer, SLICE_LIT("early"), PATIENCE_MS, outcome_on_reply, &o), SHOAL_OK);
-        assert_int_equal(server_open(&s, f->transport, url, &f->why), SHOAL_OK);
-        assert_true(gate_wait(&answered, 1));
-        assert_int_equal(o.rc, SHOAL_OK);
-        transport_reply_free(o.reply);
-        transport_peer_free(peer);
-        server_close(&s);
-        gate_release(&answered);
-    }
-}
-
-static void test_calls_work_again_after_the_listener_came_back(void **state)
-{
-    struct fixture *f = *state;
-    for (int scheme = 0; scheme < SCHEMES; scheme++) {
-        char url[URL_ROOM];
-        struct link l;
-        link_open(f, &l, (enum scheme)scheme);
-        (void)snprintf(url, sizeof(url), "%s", transport_listener_url(l.server.listener));
-        for (int round = 0; round < 3; round++) {
-            assert_true(echoes(l.peer, SLICE_LIT("before"), PATIENCE_MS));
-            server_close(&l.server);
-            assert_int_equal(server_open(&l.server, f->transport, url, &f->why), SHOAL_OK);
-            /* A call may hit the connection that is being lost; that is told and nothing else. */
-            enum shoal_err rc;
-            uint64_t start = now_ns();
-            do {
-                struct transport_reply *reply = NULL;
-                rc = transport_call_wait(l.peer, SLICE_LIT("again"), PATIENCE_MS, &reply, &f->why);
-                assert_true(rc == SHOAL_OK || rc == SHOAL_EUNAVAILABLE);
-                transport_reply_free(reply);
-            } while (rc != SHOAL_OK);
-            print_message("reconnected in %.1f ms\n", (double)(now_ns() - start) / 1e6);
-            assert_true(now_ns() - start < UINT64_C(2000) * 1000000u);
-        }
-        link_close(&l);
-    }
-}
-
 /* --- limits and ends -------------------------------------------------------------------------- */
 
 static void test_calls_under_way_are_bounded_and_close_ends_them(void **state)
@@ -372,30 +216,33 @@ static void test_calls_under_way_are_bounded_and_close_ends_them(void **state)
     struct fixture *f = *state;
     static struct outcome outcomes[TRANSPORT_CALLS_MAX];
     struct gate answered;
-    struct transport_peer *peer = NULL;
-    char url[URL_ROOM];
+    struct link l;
     memset(outcomes, 0, sizeof(outcomes));
     gate_init(&answered);
-    url_make(INPROC, f->dir, f->urls++, url);
-    assert_int_equal(transport_dial(f->transport, url, &peer, NULL), SHOAL_OK);
+    link_open(f, &l, INPROC);
+    assert_true(echoes(l.peer, SLICE_LIT("connected"), PATIENCE_MS));
+    server_hold(&l.server, true);
     for (size_t i = 0; i < TRANSPORT_CALLS_MAX; i++) {
         outcomes[i].gate = &answered;
         assert_int_equal(
-            transport_call(peer, SLICE_LIT("x"), PATIENCE_MS, outcome_on_reply, &outcomes[i]),
+            transport_call(l.peer, SLICE_LIT("x"), PATIENCE_MS, outcome_on_reply, &outcomes[i]),
             SHOAL_OK);
     }
-    assert_int_equal(transport_call(peer, SLICE_LIT("x"), PATIENCE_MS, outcome_on_reply, NULL),
+    assert_int_equal(transport_call(l.peer, SLICE_LIT("x"), PATIENCE_MS, outcome_on_reply, NULL),
                      SHOAL_EBUSY);
-    transport_peer_close(peer);
-    transport_peer_close(peer);
-    assert_int_equal(transport_call(peer, SLICE_LIT("x"), PATIENCE_MS, outcome_on_reply, NULL),
+    transport_peer_close(l.peer);
+    transport_peer_close(l.peer);
+    assert_int_equal(transport_call(l.peer, SLICE_LIT("x"), PATIENCE_MS, outcome_on_reply, NULL),
                      SHOAL_ECANCELED);
     assert_true(gate_wait(&answered, TRANSPORT_CALLS_MAX));
-    transport_peer_free(peer);
+    transport_peer_free(l.peer);
     for (size_t i = 0; i < TRANSPORT_CALLS_MAX; i++) {
         assert_int_equal(outcomes[i].times, 1);
         assert_int_equal(outcomes[i].rc, SHOAL_ECANCELED);
     }
+    server_hold(&l.server, false);
+    (void)server_answer_all(&l.server); /* nobody waits: dropped */
+    server_close(&l.server);
     gate_release(&answered);
 }
 
@@ -599,10 +446,6 @@ int main(void)
         TEST(test_concurrent_callers_each_get_their_own_answer),
         TEST(test_many_exchanges_are_held_and_answered_in_any_order),
         TEST(test_callback_may_call_again),
-        TEST(test_deadline_ends_a_call_and_the_late_answer_is_dropped),
-        TEST(test_call_without_a_listener_waits_until_its_deadline),
-        TEST(test_call_waits_for_the_listener_to_come),
-        TEST(test_calls_work_again_after_the_listener_came_back),
         TEST(test_calls_under_way_are_bounded_and_close_ends_them),
         TEST(test_peer_free_ends_calls_that_are_being_answered),
         TEST(test_listener_free_waits_for_exchanges_under_way),

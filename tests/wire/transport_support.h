@@ -1,5 +1,5 @@
 /* What the transport tests share: a gate to wait at with a deadline, a server that echoes or holds
- * what it gets, and URLs that no other test uses. */
+ * what it gets, URLs that no other test uses, and the fixture. Included after cmocka.h. */
 #ifndef SHOAL_TESTS_WIRE_TRANSPORT_SUPPORT_H
 #define SHOAL_TESTS_WIRE_TRANSPORT_SUPPORT_H
 
@@ -23,8 +23,7 @@ static inline uint64_t now_ns(void)
     return clock_mono_ns(clock_real());
 }
 
-/* --- gate: counts events; others wait for a count -----------------------------------------------
- */
+/* --- gate: counts events; others wait for a count -------------------------------------------- */
 
 struct gate {
     struct mutex mutex;
@@ -75,8 +74,7 @@ static inline bool gate_wait(struct gate *g, size_t count)
     return reached;
 }
 
-/* --- server
- * --------------------------------------------------------------------------------------- */
+/* --- server ---------------------------------------------------------------------------------- */
 
 struct held {
     struct transport_exchange *x;
@@ -151,8 +149,7 @@ static inline void server_close(struct server *s)
     mutex_release(&s->mutex);
 }
 
-/* --- calls
- * ------------------------------------------------------------------------------------------ */
+/* --- calls ----------------------------------------------------------------------------------- */
 
 /* The outcome of one asynchronous call. */
 struct outcome {
@@ -180,8 +177,7 @@ static inline bool echoes(struct transport_peer *p, struct slice message, uint32
     return same;
 }
 
-/* --- URLs
- * ------------------------------------------------------------------------------------------- */
+/* --- URLs ------------------------------------------------------------------------------------ */
 
 enum scheme { INPROC, IPC, TCP, SCHEMES };
 
@@ -204,6 +200,64 @@ static inline void url_make(enum scheme scheme, const char *dir, unsigned n, cha
     } else {
         (void)snprintf(out, URL_ROOM, "inproc://test-%d-%u", (int)getpid(), n);
     }
+}
+
+/* --- fixture ---------------------------------------------------------------------------------- */
+
+struct fixture {
+    struct transport *transport;
+    char dir[URL_ROOM];
+    unsigned urls;
+    size_t live_before;
+    struct errbuf why;
+};
+
+static inline int setup(void **state)
+{
+    static struct fixture f;
+    memset(&f, 0, sizeof(f));
+    f.live_before = mem_live();
+    if (test_dir_make(f.dir) != 0 || transport_nng_new(&f.transport, &f.why) != SHOAL_OK) {
+        return -1;
+    }
+    *state = &f;
+    return 0;
+}
+
+static inline int teardown(void **state)
+{
+    struct fixture *f = *state;
+    transport_free(f->transport);
+    int left = rmdir(f->dir); /* fails when a socket file was left behind */
+    if (left != 0 || mem_live() != f->live_before) {
+        print_error("left behind: directory %d, blocks %zu\n", left, mem_live() - f->live_before);
+        return -1;
+    }
+    return 0;
+}
+
+/* A server and a peer of it. */
+struct link {
+    struct server server;
+    struct transport_peer *peer;
+};
+
+static inline void link_open(struct fixture *f, struct link *l, enum scheme scheme)
+{
+    char url[URL_ROOM];
+    url_make(scheme, f->dir, f->urls++, url);
+    enum shoal_err rc = server_open(&l->server, f->transport, url, &f->why);
+    if (rc != SHOAL_OK) {
+        fail_msg("%s: %s", url, f->why.text);
+    }
+    const char *real = transport_listener_url(l->server.listener);
+    assert_int_equal(transport_dial(f->transport, real, &l->peer, &f->why), SHOAL_OK);
+}
+
+static inline void link_close(struct link *l)
+{
+    transport_peer_free(l->peer);
+    server_close(&l->server);
 }
 
 #endif
