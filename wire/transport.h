@@ -89,10 +89,11 @@ struct transport_reply {
 
 /* How long a call over NNG waits for a connection when there is none: until the first time has
  * passed since the dial, or since a connection was lost that had lasted as long, so that a listener
- * that starts or restarts is not missed; then for the second time only, so that a dead one costs
- * its callers little. After that it ends with SHOAL_EUNAVAILABLE. */
+ * that starts or restarts is not missed; then for the second time only, twice the longest pause
+ * between two dials, so that a dead one costs its callers little. After that the call ends with
+ * SHOAL_EUNAVAILABLE. */
 #define TRANSPORT_PATIENCE_MS 1000u
-#define TRANSPORT_RETRY_PATIENCE_MS 100u
+#define TRANSPORT_RETRY_PATIENCE_MS 200u
 
 /* URLs: tcp://HOST:PORT (port 0 takes a free one), ipc://PATH (a socket file left behind by a dead
  * process is replaced; only this user may connect), inproc://NAME. tls+tcp:// is not supported
