@@ -145,7 +145,11 @@ static void load(struct shoal *db, const struct options *o)
             ids[i] = shoal_id_number(at + i);
         }
         const struct shoal_points points = {
-            .len = n, .dim = o->dim, .ids = ids, .vectors = base.data + at * o->dim
+            .len = n,
+            .dim = o->dim,
+            .ids = ids,
+            .vectors = base.data + at * o->dim,
+            .wait = at + n == base.len, /* the last: then all before it are visible too */
         };
         if (shoal_upsert(db, o->collection, &points, why) != 0) {
             die("upsert", why);
