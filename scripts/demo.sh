@@ -16,8 +16,8 @@ COLLECTION=debian
 START_WAIT_S=60
 QUESTIONS=(
     "Which command shows the disk space used by each directory?"
-    "What does the APT pinning priority of 1000 or more do?"
-    "Which file lists the file systems that are mounted at boot?"
+    "What is the root account?"
+    "Which file holds the encrypted passwords?"
 )
 
 declare -A PIDS=()
