@@ -63,6 +63,12 @@ static enum shoal_err save(struct catalog *c, const struct catalog_map *m, uint6
     if (rc == SHOAL_OK) {
         struct save s = { .catalog = c, .text = buf_slice(&text), .index = index };
         rc = store_write(c->store, save_in_txn, &s, why);
+        if (rc == SHOAL_EFULL) {
+            /* The entry is in the log for good, also the empty one of a restart: it is applied out
+             * of the reserve. The log takes no new one that grows while there is no room. */
+            err_clear(why);
+            rc = store_write_freeing(c->store, save_in_txn, &s, why);
+        }
     }
     buf_release(&text);
     return rc;
