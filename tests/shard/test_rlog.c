@@ -62,6 +62,7 @@ static void test_machine_behind_the_log_catches_up(void **state)
     rlog_fixture_close(f);
     test_machine_forget(&f->machine);
     rlog_fixture_open(f);
+    rlog_fixture_close(f); /* the entry that opening appends may still be being applied */
     assert_int_equal(f->machine.entries, 300);
     assert_int_equal(f->machine.hash, hash);
     assert_true(f->machine.len_max > 1);
