@@ -106,7 +106,9 @@ struct catalog_create {
 
 /* Commands: the changes a catalog can be asked for, as the JSON that travels and is logged. */
 enum shoal_err catalog_command_create(struct buf *out, const struct catalog_create *create);
-enum shoal_err catalog_command_delete(struct buf *out, struct slice name);
+/* first_shard: only the collection that begins with this shard, as the create command's value says,
+ * not one that took its name since; 0: whichever has the name. */
+enum shoal_err catalog_command_delete(struct buf *out, struct slice name, uint64_t first_shard);
 /* Registers a node, or renews the URL of the node with this identity. The command's value is the
  * node's id. Refused with SHOAL_ECONFLICT when another node has the name. */
 enum shoal_err catalog_command_join(struct buf *out, const char *name, const char *identity,

@@ -42,7 +42,7 @@ enum shoal_err catalog_command_create(struct buf *out, const struct catalog_crea
     return out->failed;
 }
 
-enum shoal_err catalog_command_delete(struct buf *out, struct slice name)
+enum shoal_err catalog_command_delete(struct buf *out, struct slice name, uint64_t first_shard)
 {
     struct json_writer w;
     json_writer_init(&w, out);
@@ -51,6 +51,9 @@ enum shoal_err catalog_command_delete(struct buf *out, struct slice name)
     json_put_str(&w, "delete");
     json_key(&w, "name");
     json_put_string(&w, name);
+    if (first_shard != 0) {
+        put(&w, "first_shard", first_shard);
+    }
     json_end_object(&w);
     return out->failed;
 }
@@ -205,7 +208,13 @@ static enum shoal_err apply_delete(struct catalog_map *m, struct json_value v, s
     if (!get_string(v, "name", &name)) {
         return err_set(why, SHOAL_EPROTO, "the delete command lacks its name");
     }
-    if (catalog_map_find(m, name) == NULL) {
+    struct json_value member;
+    uint64_t first_shard = 0;
+    if (json_get(v, "first_shard", &member) && !json_u64(member, &first_shard)) {
+        return err_set(why, SHOAL_EPROTO, "the delete command's first_shard is no number");
+    }
+    const struct catalog_collection *c = catalog_map_find(m, name);
+    if (c == NULL || (first_shard != 0 && c->shards[0].id != first_shard)) {
         return err_set(why, SHOAL_ENOTFOUND, "Collection `%.*s` doesn't exist!", (int)name.len,
                        name.data);
     }

@@ -3,6 +3,7 @@
 #include "server/gateway.h"
 
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
 #include "query/query.h"
@@ -193,10 +194,53 @@ static enum shoal_err await_shards(struct gateway *g, struct slice name, uint64_
     rc = query_count(c, &ctx, (struct slice){ 0 }, &count, why);
     arena_release(&arena);
     collection_unref(c);
-    return rc == SHOAL_OK ? rc
-                          : err_prefix(why, rc,
-                                       "the collection is created, but not all of its "
-                                       "shards answer yet");
+    return rc;
+}
+
+/* first_shard as catalog_command_delete takes it. */
+static enum shoal_err propose_delete(struct gateway *g, struct slice name, uint64_t first_shard,
+                                     uint64_t deadline_ns, struct errbuf *why)
+{
+    struct buf command;
+    buf_init(&command, PARAMS_MAX);
+    uint64_t value = 0;
+    enum shoal_err rc = catalog_command_delete(&command, name, first_shard);
+    if (rc == SHOAL_OK) {
+        rc = directory_propose(g->config.directory, buf_slice(&command), deadline_ns, &value, why);
+    }
+    buf_release(&command);
+    return rc;
+}
+
+/* Whether nothing is left of a collection that found no room: whoever was refused may repeat the
+ * request. */
+static bool take_back(struct gateway *g, struct slice name, uint64_t first_shard,
+                      uint64_t deadline_ns)
+{
+    struct errbuf why = { 0 };
+    enum shoal_err rc = propose_delete(g, name, first_shard, deadline_ns, &why);
+    if (rc != SHOAL_OK && rc != SHOAL_ENOTFOUND) {
+        char text[CATALOG_NAME_MAX + 1];
+        snprintf(text, sizeof(text), "%.*s", (int)name.len, name.data);
+        log_warn("a collection without room for its shards could not be taken back",
+                 LOG_STR("collection", text), LOG_ERR(rc, &why));
+    }
+    return rc == SHOAL_OK || rc == SHOAL_ENOTFOUND;
+}
+
+/* Full is the one failure that time does not heal; after any other the shards open by
+ * themselves. */
+static enum shoal_err await_or_take_back(struct gateway *g, struct slice name, uint64_t first_shard,
+                                         uint64_t deadline_ns, struct errbuf *why)
+{
+    enum shoal_err rc = await_shards(g, name, deadline_ns, why);
+    if (rc == SHOAL_OK) {
+        return SHOAL_OK;
+    }
+    if (rc == SHOAL_EFULL && take_back(g, name, first_shard, deadline_ns)) {
+        return err_prefix(why, rc, "the collection is not created; make room and repeat");
+    }
+    return err_prefix(why, rc, "the collection is created, but not all of its shards answer yet");
 }
 
 enum shoal_err gateway_create_collection(struct gateway *g, struct slice name,
@@ -225,21 +269,13 @@ enum shoal_err gateway_create_collection(struct gateway *g, struct slice name,
     }
     buf_release(&command);
     buf_release(&text);
-    return rc == SHOAL_OK ? await_shards(g, name, deadline_ns, why) : rc;
+    return rc == SHOAL_OK ? await_or_take_back(g, name, first_shard, deadline_ns, why) : rc;
 }
 
 enum shoal_err gateway_delete_collection(struct gateway *g, struct slice name, uint64_t deadline_ns,
                                          struct errbuf *why)
 {
-    struct buf command;
-    buf_init(&command, PARAMS_MAX);
-    uint64_t value = 0;
-    enum shoal_err rc = catalog_command_delete(&command, name);
-    if (rc == SHOAL_OK) {
-        rc = directory_propose(g->config.directory, buf_slice(&command), deadline_ns, &value, why);
-    }
-    buf_release(&command);
-    return rc;
+    return propose_delete(g, name, 0, deadline_ns, why);
 }
 
 struct catalog_map *gateway_map(struct gateway *g)

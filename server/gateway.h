@@ -32,7 +32,8 @@ struct generators;
 /* `params` is the HTTP API's create body: {"vectors": {"size": 100, "distance": "Cosine"},
  * "shard_number": 1, "hnsw_config": {...}, ...}. Known settings that are not built yet are refused
  * with SHOAL_EUNSUPPORTED; unknown keys are refused with SHOAL_EINVAL. Returns when every shard
- * answers. SHOAL_EEXISTS, SHOAL_EVALIDATION, SHOAL_ETIMEOUT. */
+ * answers. SHOAL_EEXISTS, SHOAL_EVALIDATION, SHOAL_EFULL (a disk has no room for its shard: the
+ * collection is taken back), SHOAL_ETIMEOUT. */
 SHOAL_MUST_CHECK enum shoal_err gateway_create_collection(struct gateway *g, struct slice name,
                                                           struct json_value params,
                                                           uint64_t deadline_ns, struct errbuf *why);
