@@ -74,6 +74,7 @@ static enum shoal_err take_signals(struct errbuf *why)
     (void)sigaction(SIGTERM, &action, NULL);
     (void)sigaction(SIGINT, &action, NULL);
     (void)signal(SIGPIPE, SIG_IGN); /* a peer that went away shows at the write */
+    (void)signal(SIGXFSZ, SIG_IGN); /* so does a file that may grow no further (ulimit -f) */
     return SHOAL_OK;
 }
 

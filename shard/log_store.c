@@ -68,7 +68,8 @@ static struct log_batch *queue_take(struct log_store *s)
     struct log_batch **end = &s->head;
     while (*end != NULL) {
         bytes += batch_bytes(*end);
-        if (bytes > TXN_BYTES_MAX && *end != first) {
+        const bool fits = bytes <= TXN_BYTES_MAX && (*end)->from_reserve == first->from_reserve;
+        if (!fits && *end != first) {
             break;
         }
         end = &(*end)->next;
@@ -124,7 +125,8 @@ static void write_batches(void *arg)
         enum shoal_err rc = s->failed;
         if (rc == SHOAL_OK) {
             struct writing w = { .tables = &s->tables, .first = first };
-            rc = store_write(s->store, write_in_txn, &w, NULL);
+            rc = first->from_reserve ? store_write_freeing(s->store, write_in_txn, &w, NULL)
+                                     : store_write(s->store, write_in_txn, &w, NULL);
             atomic_fetch_add(&s->commits, rc == SHOAL_OK);
             if (rc != SHOAL_OK && rc != SHOAL_EFULL && rc != SHOAL_ENOMEM) {
                 s->failed = rc;

@@ -47,6 +47,7 @@ struct log_batch {
     size_t entries_len;
     bool has_hard_state;
     struct log_hard_state hard_state;
+    bool from_reserve; /* may take what is kept back for a full disk: for little, once all is cut */
     void (*done)(void *arg, enum shoal_err rc);
     void *arg;
     /* The store's own: */

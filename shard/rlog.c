@@ -234,6 +234,10 @@ enum shoal_err rlog_propose_wait(struct rlog *log, struct slice data, enum rlog_
         rc = waiting_result(w, deadline_ns, index, result, why);
     }
     waiting_leave(w);
+    if (rc == SHOAL_EFULL && result->rc == SHOAL_OK) { /* not the state machine's own refusal */
+        return err_set(why, rc, "the log of group %" PRIu64 " has no room on its disk; make room",
+                       log->config.group);
+    }
     return rc;
 }
 

@@ -8,12 +8,16 @@
  *
  * Failures of a write:
  *     SHOAL_ENOMEM   the same batch again, later.
- *     SHOAL_EFULL    what is applied is cut off the log, and the batch goes again at once. When
- * that gives no room, the batch is taken back: the raft node is thrown away and begun again from
- * what is stored, which is what a crash at this moment would do, and is correct as that is. The
- * proposals of the batch are answered: with SHOAL_EFULL in a group of one; in a larger group, where
- * followers may have them, with SHOAL_EUNAVAILABLE. Until a write succeeds, new ones are refused.
+ *     SHOAL_EFULL    room is sought; see below.
  *     anything else  the group stops: what the disk holds is unknown.
+ *
+ * A full disk. What is applied is cut off the log, and the batch goes again at once; a small one,
+ * as deletes are, out of the store's reserve. When that gives no room, the batch is taken back: the
+ * raft node is thrown away and begun again from what is stored, which is what a crash at this
+ * moment would do, and is correct as that is. The proposals of the batch are answered: with
+ * SHOAL_EFULL in a group of one; in a larger group, where followers may have them, with
+ * SHOAL_EUNAVAILABLE. Unless the batch was just too large for the reserve, new ones are refused
+ * until a write succeeds.
  *
  * While the state machine is out of room or memory the thread takes no mail, no proposals and no
  * ticks: what waits is bounded, and a member that cannot apply should not lead.
@@ -28,6 +32,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "shard/log_format.h"
+#include "shard/store.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -35,6 +40,9 @@
 /* Data of one batch, beyond the first proposal: what one sync writes, and how long the others
  * wait. */
 #define BATCH_BYTES_MAX (16u << 20)
+/* What may go out of the reserve. A group of one has cut its log before, so it never holds more of
+ * the reserve than one batch. */
+#define SMALL_BYTES_MAX ((size_t)STORE_RESERVE_BYTES / 16)
 #define RETRY_MIN_NS (20u * 1000000u)
 #define RETRY_MAX_NS (1000u * 1000000u)
 
@@ -110,6 +118,15 @@ static void on_written(void *arg, enum shoal_err rc)
     mutex_unlock(&log->mutex); /* the last touch: the group's thread may free all now */
 }
 
+static bool is_small(const struct rlog *log)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < log->ready.entries_len; i++) {
+        bytes += log__entry_bytes(log->ready.entries[i].data.len);
+    }
+    return bytes <= SMALL_BYTES_MAX;
+}
+
 static void submit(struct rlog *log)
 {
     log->batch = (struct log_batch){
@@ -118,6 +135,7 @@ static void submit(struct rlog *log)
         .entries_len = log->ready.entries_len,
         .has_hard_state = log->has_hard_state,
         .hard_state = log->hard_state,
+        .from_reserve = log->made_room && rlog__is_alone(log) && is_small(log),
         .done = on_written,
         .arg = log,
     };
@@ -187,12 +205,19 @@ static void take_back(struct rlog *log)
 
 static void write_found_no_room(struct rlog *log)
 {
-    if (!log->made_room && rlog__cut(log)) {
+    const bool first_try = !log->made_room;
+    const bool was_cut = first_try && rlog__cut(log);
+    if (log->stopped != SHOAL_OK) {
+        return;
+    }
+    if (was_cut || (first_try && rlog__is_alone(log) && is_small(log))) {
         log->made_room = true; /* once: another group may have taken it */
         submit(log);
         return;
     }
-    if (log->stopped != SHOAL_OK) {
+    log->made_room = false;
+    if (rlog__is_alone(log) && !is_small(log) && log->pending.head != NULL) {
+        take_back(log); /* what is smaller may still find room */
         return;
     }
     if (!log->log_full) {
@@ -200,7 +225,6 @@ static void write_found_no_room(struct rlog *log)
                  LOG_U64("group", log->config.group));
     }
     log->log_full = true;
-    log->made_room = false;
     if (log->pending.head != NULL) {
         take_back(log);
     }
@@ -219,7 +243,7 @@ static void write_done(struct rlog *log, enum shoal_err rc)
         err_set(&why, rc, "its log cannot be written");
         rlog__stop(log, rc, &why);
     }
-    if (rc != SHOAL_OK && log->write != WRITE_SENT) {
+    if (rc != SHOAL_OK && (log->write == WRITE_HELD || log->log_full)) {
         rlog__retry_later(&log->write_retry, rlog__now_ns(log));
     }
 }

@@ -74,7 +74,9 @@ static enum shoal_err measure_room(struct shard *s, int64_t *out, struct errbuf 
         return err_set(why, SHOAL_ENOMEM, "out of memory to measure a shard");
     }
     const int64_t inside = as_bytes(stats.free_bytes);
-    const int64_t map = as_bytes(s->config.map_bytes_max) - as_bytes(stats.used_bytes) + inside;
+    const uint64_t map_max = s->config.map_bytes_max;
+    const uint64_t file_max = stats.file_bytes_max < map_max ? stats.file_bytes_max : map_max;
+    const int64_t map = as_bytes(file_max) - as_bytes(stats.used_bytes) + inside;
     /* The log writes as much to the same disk. */
     const int64_t on_disk = as_bytes(space.free_bytes) / 2 + inside;
     const int64_t under_way = atomic_load(&s->growth_under_way);

@@ -499,12 +499,11 @@ enum shoal_err store_table_open(struct store *s, const char *name, store_table *
 {
     *out = 0;
     struct table_opening o = { .name = name };
-    enum shoal_err rc = SHOAL_OK;
-    if (s->disk.read_only) {
-        mutex_lock(&s->writer); /* LMDB opens one handle at a time */
-        rc = table_find(s, &o, why);
-        mutex_unlock(&s->writer);
-    } else {
+    mutex_lock(&s->writer); /* LMDB opens one handle at a time */
+    enum shoal_err rc = table_find(s, &o, why);
+    mutex_unlock(&s->writer);
+    if (rc == SHOAL_ENOTFOUND && !s->disk.read_only) { /* one that is there opens on a full disk */
+        err_clear(why);
         rc = store_write(s, table_open_in_txn, &o, why);
     }
     if (rc == SHOAL_OK) {
@@ -552,6 +551,7 @@ void store_stats(struct store *s, struct store_stats *out)
     out->map_bytes = info.me_mapsize;
     out->used_bytes = file_bytes_named(s);
     out->free_bytes = free_pages(txn) * stat.ms_psize;
+    out->file_bytes_max = store_disk__file_bytes_max();
     store_read_end(txn);
     mutex_lock(&s->gate);
     out->readers = s->readers;

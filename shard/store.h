@@ -61,8 +61,9 @@ struct store_stats {
     uint64_t map_bytes;
     uint64_t used_bytes; /* pages up to the last one in use, free pages inside included */
     uint64_t free_bytes; /* pages that earlier transactions freed; readers may pin some of them */
-    uint32_t readers;    /* read transactions open now */
-    uint64_t commits;    /* write transactions that succeeded since the opening */
+    uint64_t file_bytes_max; /* the host's limit on a file of this process; UINT64_MAX: none */
+    uint32_t readers;        /* read transactions open now */
+    uint64_t commits;        /* write transactions that succeeded since the opening */
 };
 
 /* SHOAL_ENOTFOUND (read only and missing, or no such directory), SHOAL_ECORRUPT (no LMDB file, a

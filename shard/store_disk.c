@@ -28,6 +28,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -173,6 +174,15 @@ bool store_disk__is_full(struct store_disk *d)
         return false;
     }
     return failure == ENOSPC || failure == EDQUOT || failure == EFBIG;
+}
+
+uint64_t store_disk__file_bytes_max(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return UINT64_MAX;
+    }
+    return limit.rlim_cur;
 }
 
 enum shoal_err store_disk__reserve_take(struct store_disk *d, struct errbuf *why)

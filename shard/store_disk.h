@@ -35,6 +35,9 @@ enum shoal_err store_disk__sync_name(const struct store_disk *d, struct errbuf *
  */
 bool store_disk__is_full(struct store_disk *d);
 
+/* What the host lets any file of this process grow to (ulimit -f); UINT64_MAX: no limit. */
+uint64_t store_disk__file_bytes_max(void);
+
 /* Takes STORE_RESERVE_BYTES of disk space, if not held yet; SHOAL_EFULL. */
 enum shoal_err store_disk__reserve_take(struct store_disk *d, struct errbuf *why);
 /* Gives it back to the disk. False when there was none. */

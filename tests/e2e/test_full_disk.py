@@ -1,8 +1,11 @@
 """A disk with no room left: writes that grow are refused with a reason, all else goes on, nothing
 that was acknowledged is lost, also not by kill -9, and room is all it takes to go on. Each server
-has a small file system of its own."""
+has a small file system of its own; and one a limit on the length of its files, which stands for a
+full map."""
 
+import errno
 import os
+import resource
 import subprocess
 import time
 
@@ -103,13 +106,15 @@ def is_full(status, answer):
     return answer["status"]["error"]
 
 
-def ballast(disk, leave=0):
+def ballast(disk):
     """Somebody else's file, as long as the disk allows."""
     path = disk / "somebody-elses"
     with open(path, "wb", buffering=0) as f:
-        room = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize - leave
-        if room > 0:
-            os.posix_fallocate(f.fileno(), 0, room)
+        try:
+            while True:
+                f.write(b"x" * 65536)
+        except OSError as e:
+            assert e.errno == errno.ENOSPC
     return path
 
 
@@ -175,8 +180,63 @@ def test_somebody_else_fills_the_disk_to_the_last_byte(server, disk):
     filler = ballast(disk)
     is_full(*books.upsert_until_full())
     books.check()
-    books.delete(sorted(books.payloads)[:100])
+    # The log has no room for such a batch, but for small ones, at once.
+    for i in sorted(books.payloads)[:100]:
+        books.delete([i])
     books.check()
+    for _ in range(2):
+        server.kill()
+        server.start()
+        books.check()
+        is_full(*books.upsert())
+        books.delete(sorted(books.payloads)[:10])
     filler.unlink()
     goes_on(books.upsert)
     books.check()
+
+
+def names(server):
+    return [c["name"] for c in server.ok("GET", "/collections")["collections"]]
+
+
+def test_collections_on_a_full_disk(server, disk):
+    create(server)
+    books = Books(server)
+    assert books.upsert()[0] == 200
+    filler = ballast(disk)
+    for _ in range(3):
+        assert "make room" in is_full(*create(server, "d", shard_number=2))
+        assert server.call("GET", "/collections/d")[0] == 404
+        assert names(server) == ["c"]
+    books.check()
+    filler.unlink()
+    goes_on(lambda: create(server, "d"))
+    assert server.ok("GET", "/collections/d")["points_count"] == 0
+    ballast(disk)
+    # Deleting one needs no room, and gives some.
+    assert server.ok("DELETE", "/collections/c") is True
+    assert names(server) == ["d"]
+    server.kill()
+    server.start()
+    assert names(server) == ["d"]
+
+
+def test_a_file_that_may_grow_no_further(tmp_path):
+    server = Shoald(tmp_path / "data")
+    server.command = ["prlimit", f"--fsize={24 << 20}:unlimited", *server.command]
+    with server:
+        create(server)
+        books = Books(server)
+        is_full(*books.upsert_until_full())
+        assert len(books.payloads) > 3 * BATCH
+        books.check()
+        books.delete(sorted(books.payloads)[:50])
+        books.check()
+        server.kill()
+        server.start()
+        books.check()
+        is_full(*books.upsert_until_full())
+        pid = server.process.pid
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+        goes_on(books.upsert)
+        books.check()

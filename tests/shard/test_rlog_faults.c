@@ -124,6 +124,32 @@ static void test_a_log_that_cannot_be_cut_refuses_and_heals(void **state)
     assert_int_equal(f->machine.entries, acknowledged + 2);
 }
 
+static void test_what_is_too_large_for_the_rest_leaves_room_for_small_ones(void **state)
+{
+    struct rlog_fixture *f = *state;
+    f->machine.durable_max = 0;
+    small_log(f);
+    char *large = mem_calloc(1, MIB);
+    assert_non_null(large);
+    memset(large, 'x', MIB - 1);
+    uint64_t taken = 0;
+    uint64_t index = 0;
+    struct rlog_result result;
+    enum shoal_err rc;
+    while ((rc = propose(f, large, &index, &result, NULL)) == SHOAL_OK) {
+        taken++;
+    }
+    assert_int_equal(rc, SHOAL_EFULL);
+    for (uint64_t i = 0; i < 20; i++) { /* at once, and again after each that is refused */
+        must_propose(f, "small");
+        assert_int_equal(propose(f, large, &index, &result, NULL), SHOAL_EFULL);
+    }
+    assert_int_equal(f->machine.entries, taken + 20);
+    mem_free(large);
+    rlog_fixture_reopen(f);
+    assert_int_equal(f->machine.entries, taken + 20);
+}
+
 static void test_a_full_log_opens(void **state)
 {
     struct rlog_fixture *f = *state;
@@ -343,6 +369,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_full_log_is_cut_and_nobody_notices),
         TEST(test_a_log_that_cannot_be_cut_refuses_and_heals),
+        TEST(test_what_is_too_large_for_the_rest_leaves_room_for_small_ones),
         TEST(test_a_full_log_opens),
         TEST(test_a_failed_sync_stops_the_group),
         TEST(test_each_failed_allocation_refuses_or_is_made_up_for),
