@@ -77,6 +77,20 @@ void shard__trouble_set(struct shard *s, enum shoal_err rc, const struct errbuf 
     mutex_unlock(&s->lock);
 }
 
+enum shoal_err shard__seen(struct shard *s, enum shoal_err rc, const struct errbuf *why)
+{
+    if (rc != SHOAL_ECORRUPT) {
+        return rc;
+    }
+    mutex_lock(&s->lock);
+    const bool known = s->trouble[0] != '\0';
+    mutex_unlock(&s->lock);
+    if (!known) {
+        shard__trouble_set(s, rc, why);
+    }
+    return rc;
+}
+
 enum shoal_err shard__whole(struct shard *s, struct errbuf *why)
 {
     if (s->lost_segments == 0) {

@@ -110,6 +110,8 @@ void shard__publish(struct shard *s, struct generation *g);
 
 /* Records why the shard is red; the first text stays. Logs it. */
 void shard__trouble_set(struct shard *s, enum shoal_err rc, const struct errbuf *why);
+/* What a read came to, unchanged: damage that it met makes the shard red from then on. */
+enum shoal_err shard__seen(struct shard *s, enum shoal_err rc, const struct errbuf *why);
 /* SHOAL_ECORRUPT with the trouble's text when a segment is out of service. */
 enum shoal_err shard__whole(struct shard *s, struct errbuf *why);
 /* SHOAL_ETIMEOUT when it has passed. 0: no deadline. */

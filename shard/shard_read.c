@@ -147,7 +147,7 @@ enum shoal_err shard_fetch(struct shard *s, const struct point_id *ids, size_t l
     }
     shard__view_end(&r.view);
     shard__leave(s, inside);
-    return rc;
+    return shard__seen(s, rc, why);
 }
 
 /* --- scroll ----------------------------------------------------------------------------------- */
@@ -228,7 +228,7 @@ enum shoal_err shard_scroll(struct shard *s, const struct shard_scroll *q, struc
     rc = scroll(&r, q, filter, records, n_out, next, why);
     shard__leave(s, inside);
     filter_free(filter);
-    return rc;
+    return shard__seen(s, rc, why);
 }
 
 /* --- count ------------------------------------------------------------------------------------ */
@@ -281,5 +281,5 @@ enum shoal_err shard_count(struct shard *s, struct slice filter, uint64_t *out, 
     struct generation *g = shard__enter(s);
     enum shoal_err rc = shard__count(s, g, filter, out, why);
     shard__leave(s, g);
-    return rc;
+    return shard__seen(s, rc, why);
 }

@@ -417,5 +417,5 @@ enum shoal_err shard_search(struct shard *shard, const struct shard_query *q,
     row_set_release(&s.matched);
     mem_free(s.scratch);
     shard__leave(shard, s.g);
-    return rc;
+    return shard__seen(shard, rc, why);
 }
