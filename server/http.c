@@ -206,6 +206,7 @@ enum shoal_err http_server_new(const struct http_config *config, struct http_ser
     s->trace_seed = rand_u64(rand_system());
     mutex_init(&s->conns_mutex);
     cond_init(&s->conns_changed);
+    cond_init(&s->all_answered);
     make_metrics(s);
     int fd = -1;
     enum shoal_err rc = start_pools(s, why);
@@ -272,7 +273,7 @@ void http_server_stop(struct http_server *s, uint64_t deadline_ns)
     mutex_lock(&s->conns_mutex);
     bool in_time = true;
     while (s->exchanges > 0 && in_time) {
-        in_time = cond_wait_until(&s->conns_changed, &s->conns_mutex, deadline_ns);
+        in_time = cond_wait_until(&s->all_answered, &s->conns_mutex, deadline_ns);
     }
     mutex_unlock(&s->conns_mutex);
     if (s->daemon == NULL) {
@@ -300,6 +301,7 @@ void http_server_free(struct http_server *s)
     assert(s->conns == NULL && s->exchanges == 0);
     pool_free(s->slow);
     pool_free(s->fast);
+    cond_release(&s->all_answered);
     cond_release(&s->conns_changed);
     mutex_release(&s->conns_mutex);
     mem_free(s);

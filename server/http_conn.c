@@ -161,7 +161,7 @@ void http__exchange_end(struct http_conn *c)
     assert(s->exchanges > 0);
     s->exchanges--;
     if (s->exchanges == 0) {
-        cond_broadcast(&s->conns_changed);
+        cond_broadcast(&s->all_answered);
     }
     mutex_unlock(&s->conns_mutex);
 }

@@ -84,7 +84,8 @@ struct http_server {
     atomic_size_t body_bytes;
     atomic_uint_fast64_t next_trace;
     struct mutex conns_mutex;
-    struct cond conns_changed;
+    struct cond conns_changed; /* for the sweeper: a first connection, or the end */
+    struct cond all_answered;  /* for whoever stops the server: no exchanges are left */
     /* guarded by conns_mutex */
     struct http_conn *conns;
     size_t conns_len;
