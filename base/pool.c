@@ -1,5 +1,8 @@
 /* A linked list of jobs under one lock. Places are counted, not allocated: a reserved place is one
- * that ordinary submissions may not take. */
+ * that ordinary submissions may not take.
+ *
+ * Idle threads form a stack, so that the one that worked last works next: its stack, its arenas and
+ * its core's caches are warm, where threads that take turns would all be cold. */
 #include "base/pool.h"
 
 #include "base/mem.h"
@@ -7,24 +10,62 @@
 
 #include <assert.h>
 
+struct worker {
+    struct pool *pool;
+    struct thread thread;
+    struct cond wake;
+    /* guarded by the pool's mutex */
+    struct worker *below; /* on the stack of the idle */
+    bool idle;
+};
+
 struct pool {
     size_t queue_len_max;
     bool low_priority;
     unsigned threads_len;
     struct mutex mutex;
-    struct cond work;
     /* guarded by mutex */
+    struct worker *idle;
     struct pool_job *head;
     struct pool_job **tail;
     size_t queued;
     size_t reserved;
     bool closed;
-    struct thread threads[];
+    struct worker workers[];
 };
+
+/* The three below under the lock. */
+static void sleep_until_woken(struct pool *p, struct worker *w)
+{
+    w->below = p->idle;
+    p->idle = w;
+    w->idle = true;
+    while (w->idle) {
+        cond_wait(&w->wake, &p->mutex);
+    }
+}
+
+static void wake_one(struct pool *p)
+{
+    struct worker *w = p->idle;
+    if (w != NULL) {
+        p->idle = w->below;
+        w->idle = false;
+        cond_signal(&w->wake);
+    }
+}
+
+static void wake_all(struct pool *p)
+{
+    while (p->idle != NULL) {
+        wake_one(p);
+    }
+}
 
 static void run(void *arg)
 {
-    struct pool *p = arg;
+    struct worker *w = arg;
+    struct pool *p = w->pool;
     if (p->low_priority) {
         thread_lower_priority();
     }
@@ -33,7 +74,7 @@ static void run(void *arg)
     while (p->head != NULL || !p->closed || p->reserved > 0) {
         struct pool_job *job = p->head;
         if (job == NULL) {
-            cond_wait(&p->work, &p->mutex);
+            sleep_until_woken(p, w);
             continue;
         }
         p->head = job->next;
@@ -56,7 +97,7 @@ enum shoal_err pool_new(const struct pool_config *config, struct pool **out, str
         return err_set(why, SHOAL_EINVAL, "pool \"%s\": threads must be 1..%d and the queue >= 1",
                        config->name, POOL_THREADS_MAX);
     }
-    struct pool *p = mem_calloc(1, sizeof(*p) + config->threads_len * sizeof(p->threads[0]));
+    struct pool *p = mem_calloc(1, sizeof(*p) + config->threads_len * sizeof(p->workers[0]));
     if (p == NULL) {
         return SHOAL_ENOMEM;
     }
@@ -64,11 +105,12 @@ enum shoal_err pool_new(const struct pool_config *config, struct pool **out, str
     p->low_priority = config->low_priority;
     p->tail = &p->head;
     mutex_init(&p->mutex);
-    cond_init(&p->work);
     enum shoal_err rc = SHOAL_OK;
     while (p->threads_len < config->threads_len && rc == SHOAL_OK) {
-        rc = thread_start(&p->threads[p->threads_len], config->name, run, p, why);
-        p->threads_len += rc == SHOAL_OK;
+        struct worker *w = &p->workers[p->threads_len++];
+        w->pool = p;
+        cond_init(&w->wake);
+        rc = thread_start(&w->thread, config->name, run, w, why);
     }
     if (rc != SHOAL_OK) {
         pool_free(p);
@@ -85,7 +127,7 @@ static void enqueue(struct pool *p, struct pool_job *job)
     *p->tail = job;
     p->tail = &job->next;
     p->queued++;
-    cond_signal(&p->work);
+    wake_one(p);
 }
 
 enum shoal_err pool_submit(struct pool *p, struct pool_job *job)
@@ -125,7 +167,7 @@ void pool_submit_reserved(struct pool *p, struct pool_job *job)
     p->reserved--;
     enqueue(p, job);
     if (p->closed) {
-        cond_broadcast(&p->work); /* threads that stayed for the reservation may end now */
+        wake_all(p); /* threads that stayed for the reservation may end now */
     }
     mutex_unlock(&p->mutex);
 }
@@ -135,7 +177,7 @@ void pool_cancel_reserved(struct pool *p)
     mutex_lock(&p->mutex);
     assert(p->reserved > 0);
     p->reserved--;
-    cond_broadcast(&p->work);
+    wake_all(p);
     mutex_unlock(&p->mutex);
 }
 
@@ -151,7 +193,7 @@ void pool_close(struct pool *p)
 {
     mutex_lock(&p->mutex);
     p->closed = true;
-    cond_broadcast(&p->work);
+    wake_all(p);
     mutex_unlock(&p->mutex);
 }
 
@@ -159,7 +201,7 @@ void pool_stop(struct pool *p)
 {
     pool_close(p);
     for (unsigned i = 0; i < p->threads_len; i++) {
-        thread_join(&p->threads[i]);
+        thread_join(&p->workers[i].thread);
     }
 }
 
@@ -170,7 +212,9 @@ void pool_free(struct pool *p)
     }
     pool_stop(p);
     assert(p->head == NULL && p->reserved == 0);
-    cond_release(&p->work);
+    for (unsigned i = 0; i < p->threads_len; i++) {
+        cond_release(&p->workers[i].wake);
+    }
     mutex_release(&p->mutex);
     mem_free(p);
 }

@@ -30,6 +30,8 @@ static void gate_wait(void *arg)
     while (!g->open) {
         cond_wait(&g->cond, &g->mutex);
     }
+    g->waiting--;
+    cond_broadcast(&g->cond);
     mutex_unlock(&g->mutex);
 }
 
@@ -71,6 +73,43 @@ static void test_every_job_runs_once(void **state)
     assert_int_equal(pool_submit(p, &jobs[0]), SHOAL_ECANCELED);
     pool_free(p);
     mem_free(jobs);
+}
+
+/* Jobs that wait for each other end only when each of them has a thread: none sleeps on. */
+static void test_all_threads_wake_when_they_are_needed(void **state)
+{
+    enum { THREADS = 6, ROUNDS = 300 };
+    (void)state;
+    struct gate g;
+    mutex_init(&g.mutex);
+    cond_init(&g.cond);
+    struct pool *p = make(THREADS, THREADS);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct pool_job jobs[THREADS];
+        g.open = false;
+        g.waiting = 0;
+        for (size_t i = 0; i < THREADS; i++) {
+            jobs[i] = (struct pool_job){ .run = gate_wait, .arg = &g };
+            enum shoal_err rc = SHOAL_EBUSY; /* while the last round's threads are on their way */
+            while (rc == SHOAL_EBUSY) {
+                rc = pool_submit(p, &jobs[i]);
+            }
+            assert_int_equal(rc, SHOAL_OK);
+        }
+        mutex_lock(&g.mutex);
+        while (g.waiting < THREADS) {
+            cond_wait(&g.cond, &g.mutex);
+        }
+        g.open = true;
+        cond_broadcast(&g.cond);
+        while (g.waiting > 0) {
+            cond_wait(&g.cond, &g.mutex);
+        }
+        mutex_unlock(&g.mutex);
+    }
+    pool_free(p);
+    cond_release(&g.cond);
+    mutex_release(&g.mutex);
 }
 
 static void test_the_queue_is_bounded_and_places_can_be_reserved(void **state)
@@ -136,6 +175,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_job_runs_once),
+        cmocka_unit_test(test_all_threads_wake_when_they_are_needed),
         cmocka_unit_test(test_the_queue_is_bounded_and_places_can_be_reserved),
         cmocka_unit_test(test_a_canceled_reservation_lets_the_pool_end),
         cmocka_unit_test(test_bad_configurations_are_refused),
