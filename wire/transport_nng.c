@@ -5,6 +5,11 @@
 
 #include <string.h>
 
+/* What NNG's own threads run is short (the header of a message, our callbacks), and each hand-over
+ * wakes a thread: with more of them more are woken, to find that another was faster. NNG takes no
+ * fewer than two. */
+#define NNG_TASK_THREADS 2
+
 /* --- seam ----------------------------------------------------------------------------------- */
 
 enum shoal_err transport_nng__err(int rv)
@@ -93,6 +98,7 @@ static const struct transport_ops nng_ops = {
 
 enum shoal_err transport_nng_new(struct transport **out, struct errbuf *why)
 {
+    nng_init_set_parameter(NNG_INIT_NUM_TASK_THREADS, NNG_TASK_THREADS);
     *out = mem_calloc(1, sizeof(**out));
     if (*out == NULL) {
         return err_set(why, SHOAL_ENOMEM, "no memory for a transport");

@@ -3,7 +3,13 @@
  * A listener is one REP socket with one listener. An exchange is a context and an aio that goes
  * round: receiving, held by the callee until answered, sending, receiving. There are as many as
  * were ever needed at once, up to TRANSPORT_EXCHANGES_MAX; requests beyond wait in their
- * connections. */
+ * connections.
+ *
+ * NNG wakes a thread for each callback. While others receive, it does not matter when an exchange
+ * receives again: it then sends by an aio that has no callback, and stands in the list of `quiet`
+ * ones until a callback that comes anyway finds it sent. When nobody else receives, it sends by the
+ * aio that calls back: so as long as there is a request to be taken, there is somebody to take it,
+ * or a callback to come that makes somebody. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/thread.h"
@@ -20,15 +26,24 @@
 /* Only this user's processes may connect. */
 #define IPC_MODE 0600
 
-enum exchange_state { EXCHANGE_IDLE, EXCHANGE_RECEIVING, EXCHANGE_HELD, EXCHANGE_SENDING };
+enum exchange_state {
+    EXCHANGE_IDLE,
+    EXCHANGE_RECEIVING,
+    EXCHANGE_HELD,
+    EXCHANGE_SENDING,
+    EXCHANGE_QUIET /* sending, or sent and in the list */
+};
 
 struct exchange {
     struct transport_exchange base;
     struct listener *listener;
     nng_ctx ctx;
     nng_aio *aio;
-    nng_msg *request;          /* while held */
-    enum exchange_state state; /* guarded by the listener's mutex */
+    nng_aio *quiet_aio;
+    nng_msg *request; /* while held */
+    /* guarded by the listener's mutex */
+    enum exchange_state state;
+    struct exchange *next_quiet;
 };
 
 struct listener {
@@ -42,6 +57,7 @@ struct listener {
     /* guarded by mutex */
     struct exchange *exchanges[TRANSPORT_EXCHANGES_MAX];
     size_t exchanges_len;
+    struct exchange *quiet;
     size_t receiving;
     size_t under_way; /* requests taken and not yet handed to NNG as answers, and threads in it */
     bool closing;
@@ -51,8 +67,10 @@ struct listener {
 
 static void exchange_free(struct exchange *x)
 {
-    nng_aio_stop(x->aio);
-    nng_aio_free(x->aio); /* NULL is fine */
+    nng_aio_stop(x->aio); /* NULL is fine for all */
+    nng_aio_stop(x->quiet_aio);
+    nng_aio_free(x->aio);
+    nng_aio_free(x->quiet_aio);
     mem_free(x);
 }
 
@@ -99,7 +117,8 @@ static struct exchange *exchange_new(struct listener *l)
     }
     x->base.transport = l->base.transport;
     x->listener = l;
-    if (nng_aio_alloc(&x->aio, on_exchange, x) != 0 || nng_ctx_open(&x->ctx, l->socket) != 0) {
+    if (nng_aio_alloc(&x->aio, on_exchange, x) != 0 ||
+        nng_aio_alloc(&x->quiet_aio, NULL, NULL) != 0 || nng_ctx_open(&x->ctx, l->socket) != 0) {
         exchange_free(x);
         return NULL;
     }
@@ -108,10 +127,55 @@ static struct exchange *exchange_new(struct listener *l)
     return x;
 }
 
+/* What could not be sent: the caller is gone or takes nothing. */
+static void drop_unsent(nng_aio *aio)
+{
+    if (nng_aio_result(aio) != 0) {
+        nng_msg_free(nng_aio_get_msg(aio));
+    }
+    nng_aio_set_msg(aio, NULL);
+}
+
+/* Those of the quiet exchanges whose answer is sent receive again. */
+static void receive_sent(struct listener *l)
+{
+    struct exchange *sent = NULL;
+    mutex_lock(&l->mutex);
+    for (struct exchange **at = &l->quiet; *at != NULL;) {
+        struct exchange *x = *at;
+        if (nng_aio_busy(x->quiet_aio)) {
+            at = &x->next_quiet;
+            continue;
+        }
+        *at = x->next_quiet;
+        x->next_quiet = sent;
+        sent = x;
+        l->under_way++;
+    }
+    mutex_unlock(&l->mutex);
+    while (sent != NULL) {
+        struct exchange *x = sent;
+        sent = x->next_quiet;
+        drop_unsent(x->quiet_aio);
+        exchange_receive(x, true);
+    }
+}
+
+/* Nobody receives: finds somebody. */
+static void receive_more(struct listener *l)
+{
+    receive_sent(l);
+    mutex_lock(&l->mutex);
+    struct exchange *more = l->receiving == 0 ? exchange_new(l) : NULL;
+    mutex_unlock(&l->mutex);
+    if (more != NULL) {
+        exchange_receive(more, true);
+    }
+}
+
 static void on_request(struct exchange *x)
 {
     struct listener *l = x->listener;
-    struct exchange *more = NULL;
     int rv = nng_aio_result(x->aio);
     nng_msg *msg = rv == 0 ? nng_aio_get_msg(x->aio) : NULL;
     nng_aio_set_msg(x->aio, NULL);
@@ -121,12 +185,10 @@ static void on_request(struct exchange *x)
     x->state = take ? EXCHANGE_HELD : EXCHANGE_IDLE;
     x->request = take ? msg : NULL;
     l->under_way += take;
-    if (take && l->receiving == 0) {
-        more = exchange_new(l);
-    }
+    bool last = take && l->receiving == 0;
     mutex_unlock(&l->mutex);
-    if (more != NULL) {
-        exchange_receive(more, true);
+    if (last) {
+        receive_more(l);
     }
     if (take) {
         l->on_request(l->arg, &x->base, transport_nng__bytes(msg));
@@ -146,10 +208,8 @@ static void on_exchange(void *arg)
         return;
     }
     assert(state == EXCHANGE_SENDING);
-    if (nng_aio_result(x->aio) != 0) {
-        nng_msg_free(nng_aio_get_msg(x->aio)); /* the caller is gone or takes nothing */
-    }
-    nng_aio_set_msg(x->aio, NULL);
+    receive_sent(x->listener);
+    drop_unsent(x->aio);
     exchange_receive(x, true);
 }
 
@@ -169,6 +229,26 @@ static nng_msg *oversized_answer(nng_msg *request)
     return msg;
 }
 
+/* Most answers are sent when nng_ctx_send() returns. */
+static void send_quietly(struct exchange *x, nng_msg *msg)
+{
+    struct listener *l = x->listener;
+    nng_aio_set_timeout(x->quiet_aio, ANSWER_TIMEOUT_MS);
+    nng_aio_set_msg(x->quiet_aio, msg);
+    nng_ctx_send(x->ctx, x->quiet_aio);
+    if (!nng_aio_busy(x->quiet_aio)) {
+        drop_unsent(x->quiet_aio);
+        exchange_receive(x, true);
+        return;
+    }
+    mutex_lock(&l->mutex);
+    x->next_quiet = l->quiet;
+    l->quiet = x;
+    l->under_way--; /* not the last: this thread is counted too */
+    assert(l->under_way > 0);
+    mutex_unlock(&l->mutex);
+}
+
 /* Sending may complete, and the exchange leave `under_way`, before nng_ctx_send() returns. This
  * thread still holds the context then, and NNG takes a context's last holder apart only after the
  * socket stopped waiting for it: so the listener has to wait for this thread as well. */
@@ -180,7 +260,8 @@ void transport_nng__answer(struct transport_exchange *base, struct slice message
                                                    : oversized_answer(x->request);
     mutex_lock(&l->mutex);
     assert(x->state == EXCHANGE_HELD);
-    x->state = EXCHANGE_SENDING;
+    bool quiet = l->receiving > 0;
+    x->state = quiet ? EXCHANGE_QUIET : EXCHANGE_SENDING;
     l->under_way++;
     mutex_unlock(&l->mutex);
     nng_msg_free(x->request); /* only now: the answer may have been made of its bytes */
@@ -188,6 +269,8 @@ void transport_nng__answer(struct transport_exchange *base, struct slice message
     if (msg == NULL) {
         log_warn("answer dropped", LOG_STR("why", "out of memory"));
         exchange_receive(x, true); /* the caller's deadline ends its call */
+    } else if (quiet) {
+        send_quietly(x, msg);
     } else {
         nng_aio_set_timeout(x->aio, ANSWER_TIMEOUT_MS);
         nng_aio_set_msg(x->aio, msg);
@@ -218,6 +301,8 @@ void transport_nng__listener_free(struct transport_listener *base)
     }
     mutex_unlock(&l->mutex);
     for (size_t i = 0; i < l->exchanges_len; i++) {
+        nng_aio_wait(l->exchanges[i]->quiet_aio); /* an answer that NNG has is sent, or given up */
+        drop_unsent(l->exchanges[i]->quiet_aio);
         exchange_free(l->exchanges[i]);
     }
     if (nng_socket_id(l->socket) > 0) {

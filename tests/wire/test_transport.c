@@ -139,37 +139,51 @@ static void test_concurrent_callers_each_get_their_own_answer(void **state)
     }
 }
 
-/* All are held at once, so answers come in another order than requests. */
+/* Each call's own bytes: its number, and more than a connection takes at once when all answer. */
+static struct slice numbered(uint32_t i)
+{
+    static char bytes[64u << 10];
+    memcpy(bytes, &i, sizeof(i));
+    return slice_make(bytes, sizeof(bytes));
+}
+
+static void hold_and_answer(struct link *l, struct outcome *outcomes, uint32_t calls, size_t seen)
+{
+    struct gate answered;
+    gate_init(&answered);
+    server_hold(&l->server, true);
+    for (uint32_t i = 0; i < calls; i++) {
+        outcomes[i] = (struct outcome){ .gate = &answered };
+        assert_int_equal(
+            transport_call(l->peer, numbered(i), PATIENCE_MS, outcome_on_reply, &outcomes[i]),
+            SHOAL_OK);
+    }
+    assert_true(gate_wait(&l->server.requests, seen + calls));
+    assert_int_equal(server_answer_all(&l->server), calls);
+    assert_true(gate_wait(&answered, calls));
+    for (uint32_t i = 0; i < calls; i++) {
+        assert_int_equal(outcomes[i].rc, SHOAL_OK);
+        assert_int_equal(outcomes[i].times, 1);
+        assert_true(slice_equal(transport_reply_bytes(outcomes[i].reply), numbered(i)));
+        transport_reply_free(outcomes[i].reply);
+    }
+    gate_release(&answered);
+}
+
+/* All are held at once, so answers come in another order than requests; and again, so that every
+ * exchange has come round. */
 static void test_many_exchanges_are_held_and_answered_in_any_order(void **state)
 {
-    enum { CALLS = TRANSPORT_EXCHANGES_MAX };
+    enum { CALLS = TRANSPORT_EXCHANGES_MAX, ROUNDS = 3 };
     struct fixture *f = *state;
     for (int scheme = 0; scheme < SCHEMES; scheme++) {
         static struct outcome outcomes[CALLS];
         struct link l;
-        struct gate answered;
-        memset(outcomes, 0, sizeof(outcomes));
-        gate_init(&answered);
         link_open(f, &l, (enum scheme)scheme);
-        server_hold(&l.server, true);
-        for (uint32_t i = 0; i < CALLS; i++) {
-            outcomes[i].gate = &answered;
-            assert_int_equal(transport_call(l.peer, slice_make(&i, sizeof(i)), PATIENCE_MS,
-                                            outcome_on_reply, &outcomes[i]),
-                             SHOAL_OK);
-        }
-        assert_true(gate_wait(&l.server.requests, CALLS));
-        assert_int_equal(server_answer_all(&l.server), CALLS);
-        assert_true(gate_wait(&answered, CALLS));
-        for (uint32_t i = 0; i < CALLS; i++) {
-            assert_int_equal(outcomes[i].rc, SHOAL_OK);
-            assert_int_equal(outcomes[i].times, 1);
-            assert_true(
-                slice_equal(transport_reply_bytes(outcomes[i].reply), slice_make(&i, sizeof(i))));
-            transport_reply_free(outcomes[i].reply);
+        for (size_t round = 0; round < ROUNDS; round++) {
+            hold_and_answer(&l, outcomes, CALLS, round * CALLS);
         }
         link_close(&l);
-        gate_release(&answered);
     }
 }
 
@@ -220,7 +234,6 @@ static void test_calls_under_way_are_bounded_and_close_ends_them(void **state)
     memset(outcomes, 0, sizeof(outcomes));
     gate_init(&answered);
     link_open(f, &l, INPROC);
-    assert_true(echoes(l.peer, SLICE_LIT("connected"), PATIENCE_MS));
     server_hold(&l.server, true);
     for (size_t i = 0; i < TRANSPORT_CALLS_MAX; i++) {
         outcomes[i].gate = &answered;
@@ -367,6 +380,9 @@ static void test_port_zero_takes_a_free_port(void **state)
     struct link b;
     link_open(f, &a, TCP);
     link_open(f, &b, TCP);
+    /* Also because NNG 1.12 leaks a connection whose dialer is closed before it is known. */
+    assert_true(echoes(a.peer, SLICE_LIT("a"), PATIENCE_MS));
+    assert_true(echoes(b.peer, SLICE_LIT("b"), PATIENCE_MS));
     assert_string_not_equal(transport_listener_url(a.server.listener), "tcp://127.0.0.1:0");
     assert_string_not_equal(transport_listener_url(a.server.listener),
                             transport_listener_url(b.server.listener));
