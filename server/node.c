@@ -15,6 +15,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* Whoever asks may have seen a newer map than this node, but not for long: who asks for shards that
+ * never were must not hold up the threads that answer. */
+#define UNKNOWN_WAIT_MS 2000u
 /* Wait before a shard that could not be opened is tried again. */
 #define REOPEN_MS 2000
 
@@ -409,10 +412,12 @@ enum shoal_err node_shard_acquire(struct node *n, uint64_t shard, uint64_t deadl
 {
     *out = NULL;
     enum shoal_err rc = SHOAL_OK;
-    bool in_time = true;
+    const uint64_t unknown_until_ns = now_ns() + UNKNOWN_WAIT_MS * 1000000u;
     mutex_lock(&n->mutex);
     for (;;) {
         struct node_shard *h = find(n, shard);
+        const bool is_unknown = h == NULL && n->epoch > 0 && unknown_until_ns < deadline_ns;
+        const uint64_t until_ns = is_unknown ? unknown_until_ns : deadline_ns;
         if (n->stopping) {
             rc = err_set(why, SHOAL_ECANCELED, "the node is stopping");
         } else if (h != NULL && h->leaving) {
@@ -423,10 +428,10 @@ enum shoal_err node_shard_acquire(struct node *n, uint64_t shard, uint64_t deadl
         } else if (h != NULL && h->tried) {
             rc = err_set(why, h->rc, "shard %" PRIu64 " is out of service: %s", shard,
                          err_why(&h->why, h->rc));
-        } else if (!in_time) {
+        } else if (now_ns() >= until_ns) {
             rc = err_set(why, SHOAL_ENOTFOUND, "this node does not hold shard %" PRIu64, shard);
         } else {
-            in_time = cond_wait_until(&n->changed, &n->mutex, deadline_ns);
+            (void)cond_wait_until(&n->changed, &n->mutex, until_ns);
             continue;
         }
         break;

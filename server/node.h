@@ -59,7 +59,7 @@ SHOAL_MUST_CHECK enum shoal_err node_wait_ready(struct node *n, uint64_t deadlin
                                                 struct errbuf *why);
 
 /* Waits until the shard is open or known to be out of service. SHOAL_ENOTFOUND when this node
- * does not come to hold it by the deadline. */
+ * does not come to hold it by the deadline, or, once it has seen a map, within two seconds. */
 SHOAL_MUST_CHECK enum shoal_err node_shard_acquire(struct node *n, uint64_t shard,
                                                    uint64_t deadline_ns, struct node_shard **out,
                                                    struct errbuf *why);
