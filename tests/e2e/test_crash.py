@@ -1,7 +1,7 @@
-"""A loaded server is killed with SIGKILL at random moments. After each restart every acknowledged
-write is there as it was last acknowledged, nothing that was acknowledged as deleted has come back,
-and everything that is there was once sent. SHOAL_TEST_SEED repeats a run; SHOAL_TEST_KILLS sets how
-many kills."""
+"""A loaded server, or any of three that make a cluster, is killed with SIGKILL at random moments.
+After each restart every acknowledged write is there as it was last acknowledged, nothing that was
+acknowledged as deleted has come back, and everything that is there was once sent. SHOAL_TEST_SEED
+repeats a run; SHOAL_TEST_KILLS sets how many kills."""
 
 import http.client
 import os
@@ -15,6 +15,7 @@ from shoald import Shoald
 
 KILLS = int(os.environ.get("SHOAL_TEST_KILLS", "25"))
 SEED = int(os.environ.get("SHOAL_TEST_SEED", str(random.randrange(2**32))))
+CLUSTER_KILLS = max(1, KILLS // 3)
 DIM = 8
 IDS_PER_WRITER = 200
 WRITERS = 3
@@ -30,9 +31,10 @@ class Writer(threading.Thread):
     """Owns a range of ids. Before a request the outcome is open: both the old and the new state are
     allowed; an acknowledgement closes it."""
 
-    def __init__(self, server, base, seed):
+    def __init__(self, server, base, seed, others=()):
         super().__init__(daemon=True)
         self.server = server
+        self.others = others    # that may be killed: what they hold is refused then, and open
         self.base = base
         self.random = random.Random(seed)
         self.allowed = {}   # id -> set of allowed states: a sequence number, or None for absent
@@ -62,14 +64,15 @@ class Writer(threading.Thread):
         else:
             points = [{"id": i, "vector": vector(state * 1000003 + i), "payload": {"seq": state}}
                       for i in ids]
-            wait = r.choice(["true", "false"])
+            # Without waiting a write is durable, but may show a little later, or after a restart.
+            wait = "true" if self.others else r.choice(["true", "false"])
             status, answer = self.server.call("PUT", f"/collections/c/points?wait={wait}",
                                               {"points": points}, timeout=20)
         if status == 200:
             for i in ids:
                 self.allowed[i] = {state}
             self.acknowledged += 1
-        else:
+        elif not self.others or status not in (408, 503):
             self.refused.append((status, answer))
 
 
@@ -147,3 +150,49 @@ def test_no_acknowledged_write_is_lost(tmp_path):
         assert code == 0
     finally:
         server.kill()
+
+
+def test_no_acknowledged_write_is_lost_in_a_cluster(tmp_path):
+    """Three processes with two shards each; each writer has a gateway of its own."""
+    print(f"SHOAL_TEST_SEED={SEED} SHOAL_TEST_KILLS={KILLS}")
+    chance = random.Random(SEED)
+    first = Shoald(tmp_path / "a", name="a").start()
+    nodes = [first]
+    try:
+        for name in ("b", "c"):
+            nodes.append(Shoald(tmp_path / name, roles="gateway,node", join=first.nng,
+                                name=name).start())
+        first.ok("PUT", "/collections/c", {"vectors": {"size": DIM, "distance": "Cosine"},
+                                           "shard_number": 6, "shoal": {"seal_rows": 300}})
+        states = [{} for _ in range(WRITERS)]
+        sequences = [0] * WRITERS
+        acknowledged = 0
+        for kill in range(CLUSTER_KILLS):
+            writers = []
+            for n in range(WRITERS):
+                w = Writer(nodes[n], n * 10000, chance.random(), others=nodes)
+                w.allowed, w.sequence = states[n], sequences[n]
+                writers.append(w)
+                w.start()
+            time.sleep(chance.uniform(0.05, 0.4))  # the moment of the kill is what is drawn
+            victims = chance.sample(nodes, chance.choice([1, 1, 2, 3]))
+            for v in victims:
+                v.kill()
+            for w in writers:
+                w.stopping = True
+            for v in sorted(victims, key=nodes.index):
+                v.start()
+            for w in writers:
+                w.join(timeout=30)
+                assert not w.is_alive()
+            verify(chance.choice(nodes), writers, kill)
+            for n, w in enumerate(writers):
+                states[n], sequences[n] = w.allowed, w.sequence
+                acknowledged += w.acknowledged
+        print(f"{CLUSTER_KILLS} kills in a cluster, {acknowledged} acknowledged writes, 0 lost")
+        assert acknowledged > CLUSTER_KILLS
+        for n in reversed(nodes):
+            assert n.stop()[0] == 0
+    finally:
+        for n in nodes:
+            n.kill()
